@@ -1,0 +1,148 @@
+package backends
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/access"
+)
+
+// Types lists the kinds of servers that a backend can be.
+func Types() []string { return []string{"mlserver", "triton"} }
+
+// notYet are the kinds that the configuration knows but this version does not
+// speak to.
+var notYet = []string{"kserve", "openai", "tgi", "vllm"}
+
+// Config is one entry of backends.
+type Config struct {
+	// Name is how logs, metrics and errors call the backend.
+	Name string `yaml:"name"`
+	// Type is the kind of server: triton or mlserver.
+	Type string `yaml:"type"`
+	// Addresses has the server's gRPC address, as host:port. Exactly one.
+	Addresses []string `yaml:"addresses"`
+	// Models are patterns of the models that the backend has; "*" is any run of
+	// bytes. An exact name comes before a pattern, and a pattern with more
+	// literal bytes before one with fewer. Two backends cannot have the same.
+	Models []string `yaml:"models"`
+	// TLS is how the backend is reached over TLS; without it, it is reached in
+	// plaintext.
+	TLS *TLSConfig `yaml:"tls"`
+	// Plaintext allows an address off loopback without TLS.
+	Plaintext bool `yaml:"plaintext"`
+	// Metadata narrows which of a caller's metadata go on to the backend, as
+	// patterns of names in lower case. Without it, all go on that may ever go.
+	Metadata []string `yaml:"metadata"`
+	// Credential is what Sluice shows to the backend. The caller's own token
+	// never goes on.
+	Credential *CredentialConfig `yaml:"credential"`
+	// OldTriton says which requests that kill an old Triton go on to this one.
+	OldTriton OldTritonConfig `yaml:"old_triton"`
+}
+
+// TLSConfig is how a backend is verified and what is shown to it. The files are
+// read again when they change.
+type TLSConfig struct {
+	// CA is a PEM file of the authorities that may have signed the backend's
+	// certificate; without it, the system's.
+	CA access.File `yaml:"ca"`
+	// Cert and Key are PEM files of the certificate that Sluice shows to the
+	// backend (mTLS). Both or neither.
+	Cert access.File `yaml:"cert"`
+	Key  access.File `yaml:"key"`
+	// ServerName is what the backend's certificate has to be for; without it,
+	// the address's host.
+	ServerName string `yaml:"server_name"`
+}
+
+// CredentialConfig is what Sluice shows to a backend with each call, secrets by
+// reference only (${NAME} or file:PATH). bearer and basic exclude each other.
+type CredentialConfig struct {
+	// Bearer is a token, sent as "authorization: Bearer …".
+	Bearer access.Secret `yaml:"bearer"`
+	// Basic is a user name and a password, sent as "authorization: Basic …".
+	Basic *BasicConfig `yaml:"basic"`
+	// Headers are metadata by name, in lower case.
+	Headers map[string]access.Secret `yaml:"headers"`
+}
+
+// BasicConfig is a user name and a password.
+type BasicConfig struct {
+	// Username is sent as it is.
+	Username string `yaml:"username"`
+	// Password is a reference to the password.
+	Password access.Secret `yaml:"password"`
+}
+
+// OldTritonConfig opens, one by one, what is kept from a backend because it
+// killed Triton 2.51. Each is for a server that is known to be new enough.
+type OldTritonConfig struct {
+	// ForwardLongFileNames lets a load through that has a "file:" path component
+	// of more than 255 bytes.
+	ForwardLongFileNames bool `yaml:"forward_long_file_names"`
+	// ForwardBytesClassification lets a classification of a BYTES output through.
+	ForwardBytesClassification bool `yaml:"forward_bytes_classification"`
+	// ForwardGRPCError lets requests for decoupled models through on a stream
+	// that was opened with the metadata triton_grpc_error.
+	ForwardGRPCError bool `yaml:"forward_grpc_error"`
+}
+
+// Guard is what is kept from the backend.
+func (c OldTritonConfig) Guard() Guard {
+	return Guard{
+		LongFileNames:        !c.ForwardLongFileNames,
+		BytesClassification:  !c.ForwardBytesClassification,
+		GRPCErrorOnDecoupled: !c.ForwardGRPCError,
+	}
+}
+
+// UnmarshalText refuses the name of a stored credential with a text of its own.
+func (c *CredentialConfig) UnmarshalText([]byte) error {
+	return errors.New("stored credentials are not supported by this version yet; write credential: { bearer: \"${NAME}\" }, basic or headers")
+}
+
+// Metadata reads the credential's secrets now and returns the metadata to show,
+// names in lower case. Its errors are for the log: they name variables and files.
+func (c *CredentialConfig) Metadata() (map[string]string, error) {
+	if c == nil {
+		return nil, nil
+	}
+	shown := make(map[string]string, len(c.Headers)+1)
+	for name, secret := range c.Headers {
+		value, err := headerValue(secret)
+		if err != nil {
+			return nil, fmt.Errorf("credential header %s: %w", name, err)
+		}
+		shown[name] = value
+	}
+	var err error
+	switch {
+	case c.Basic != nil:
+		var password string
+		password, err = c.Basic.Password.Resolve()
+		shown["authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Basic.Username+":"+password))
+	case !c.Bearer.IsZero():
+		var token string
+		token, err = headerValue(c.Bearer)
+		shown["authorization"] = "Bearer " + token
+	}
+	if err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	return shown, nil
+}
+
+func headerValue(s access.Secret) (string, error) {
+	value, err := s.Resolve()
+	if err != nil {
+		return "", err
+	}
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return "", errors.New("the secret has bytes that a header cannot carry")
+		}
+	}
+	return value, nil
+}
