@@ -1,25 +1,16 @@
 package config
 
-import "github.com/sluice-gateway/sluice/access"
+import (
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/identity/oidc"
+)
 
 // Identity is who vouches for callers. With more than one source, groups are
 // written "source:group" in the policy.
 type Identity struct {
 	// OIDC lists OpenID Connect issuers.
-	OIDC []OIDC `yaml:"oidc"`
+	OIDC []oidc.Config `yaml:"oidc"`
 }
-
-// OIDC is one issuer.
-type OIDC struct {
-	// Name is how the policy calls the source.
-	Name      string   `yaml:"name"`
-	Issuer    string   `yaml:"issuer"`
-	Audiences []string `yaml:"audiences"`
-	Groups    string   `yaml:"groups"`
-	JWKS      string   `yaml:"jwks"`
-}
-
-func (o *OIDC) Validate() []access.Problem { return nil }
 
 // Sources are the names of the sources, in their order.
 func (i *Identity) Sources() []string {

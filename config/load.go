@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/identity/oidc"
 	"github.com/sluice-gateway/sluice/policy"
 )
 
@@ -142,12 +143,6 @@ func (c *Config) anchor(dir string) {
 		c.Policy[i] = anchored(c.Policy[i], dir)
 	}
 	c.Store.SQLite = anchored(c.Store.SQLite, dir)
-	for i := range c.Identity.OIDC {
-		o := &c.Identity.OIDC[i]
-		if path, ok := strings.CutPrefix(o.JWKS, "file:"); ok {
-			o.JWKS = "file:" + anchored(path, dir)
-		}
-	}
 }
 
 func anchored(path, dir string) string {
@@ -169,6 +164,10 @@ func checkFiles(c *Config) []access.Problem {
 		case access.Secret:
 			if !x.IsZero() {
 				f.resolvable(path, x)
+			}
+		case oidc.Location:
+			if file, ok := strings.CutPrefix(string(x), "file:"); ok {
+				f.readable(path, file)
 			}
 		}
 		return true
