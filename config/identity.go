@@ -1,9 +1,6 @@
 package config
 
-import (
-	"github.com/sluice-gateway/sluice/access"
-	"github.com/sluice-gateway/sluice/identity/oidc"
-)
+import "github.com/sluice-gateway/sluice/identity/oidc"
 
 // Identity is who vouches for callers. With more than one source, groups are
 // written "source:group" in the policy.
