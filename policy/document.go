@@ -1,0 +1,68 @@
+package policy
+
+import "github.com/sluice-gateway/sluice/access"
+
+// Document is one policy file.
+type Document struct {
+	// Roles are named lists of entries. A name stands in one file only.
+	Roles map[string][]Entry `yaml:"roles"`
+	// Bindings give roles to groups and subjects; they may name roles of other
+	// files.
+	Bindings []Binding `yaml:"bindings"`
+
+	// Access, Guards and Masking are keys of parts that this version does not
+	// have. They are read so that [Compile] can refuse them by name: a rule
+	// that is written down and not enforced is worse than none.
+	Access  any `yaml:"access"`
+	Guards  any `yaml:"guards"`
+	Masking any `yaml:"masking"`
+}
+
+// Entry allows (or with Deny, denies) each of its verbs on each model that
+// one of its patterns matches.
+type Entry struct {
+	Models []string `yaml:"models"`
+	Verbs  []string `yaml:"verbs"`
+	Deny   bool     `yaml:"deny"`
+}
+
+// Binding gives Role to the members of each of Groups and to each of
+// Subjects, which are written "issuer#subject".
+type Binding struct {
+	Role     string   `yaml:"role"`
+	Groups   []string `yaml:"groups"`
+	Subjects []string `yaml:"subjects"`
+}
+
+// File is a document and the name that problems and explanations call it by.
+type File struct {
+	Name     string
+	Document Document
+}
+
+// Options are what [Compile] has to know of the rest of the configuration.
+type Options struct {
+	// Sources are the names of the identity sources. With more than one, a
+	// group has to be written "source:group", so that no issuer can speak for
+	// another. Empty means not known: groups are then taken as written.
+	Sources []string
+}
+
+// Problem is one thing wrong in one of the files given to [Compile].
+type Problem struct {
+	// File is the [File.Name] that the path is in.
+	File string
+	access.Problem
+}
+
+// String returns "file: path: message".
+func (p Problem) String() string {
+	s := p.Message
+	if p.Path != "" {
+		s = p.Path + ": " + s
+	}
+	if p.File != "" {
+		s = p.File + ": " + s
+	}
+	return s
+}
