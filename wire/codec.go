@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+)
+
+// Codec is the gRPC codec "proto" that sends and receives a [*Message] by
+// reference and any other proto.Message as the stock codec does. Give it to a
+// server with grpc.ForceServerCodecV2 and to a client with grpc.ForceCodecV2.
+type Codec struct{}
+
+var _ encoding.CodecV2 = Codec{}
+
+// Name is "proto": what travels is plain protobuf.
+func (Codec) Name() string { return "proto" }
+
+// Marshal gives gRPC references of its own to a Message's buffers; the Message
+// is still the caller's to free, as soon as the call that sends it returns.
+func (Codec) Marshal(v any) (mem.BufferSlice, error) {
+	switch v := v.(type) {
+	case *Message:
+		if v.freed.Load() {
+			return nil, errors.New("wire: a message was sent that is freed")
+		}
+		v.bufs.Ref()
+		return v.bufs, nil
+	case proto.Message:
+		return marshal(v)
+	default:
+		return nil, fmt.Errorf("wire: cannot send a %T", v)
+	}
+}
+
+// Unmarshal makes v, if it is an empty Message, hold references of its own to
+// data. It does not look at the bytes.
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	switch v := v.(type) {
+	case *Message:
+		data.Ref()
+		if err := v.Take(New(data)); err != nil {
+			data.Free()
+			return err
+		}
+		return nil
+	case proto.Message:
+		buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+		defer buf.Free()
+		return proto.Unmarshal(buf.ReadOnlyData(), v)
+	default:
+		return fmt.Errorf("wire: cannot receive into a %T", v)
+	}
+}
