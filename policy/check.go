@@ -96,7 +96,7 @@ func (c *checker) entry(path string, e Entry) {
 	if len(e.Verbs) == 0 {
 		c.add(path+".verbs", `verbs is empty; name at least one, or "*" for all verbs on models but shm`)
 	}
-	star := slices.ContainsFunc(e.Models, func(m string) bool { p := parsePattern(m); return p.isStar() })
+	star := slices.ContainsFunc(e.Models, isStar)
 	for i, word := range e.Verbs {
 		at := fmt.Sprintf("%s.verbs[%d]", path, i)
 		verb, ok := access.ParseVerb(word)

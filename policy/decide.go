@@ -57,7 +57,7 @@ func (x *index) ask(q *probe, verb access.Verb, model string, byStar verbSet) bo
 // Visible tells whether a list may show model to who: some verb that can be
 // about a model is allowed on it, and list is not denied on it.
 func (p *Policy) Visible(who *access.Principal, model string) bool {
-	if p == nil || who == nil {
+	if p == nil || who == nil || model == "" {
 		return false
 	}
 	c := p.caller(who)

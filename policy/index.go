@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // index finds the patterns that match a model without trying each. A pattern
 // lies under its longest literal part: a name without stars in a map, a
@@ -19,11 +22,24 @@ type index struct {
 	mids  floating
 }
 
-// item is one pattern under a key.
+// item is one pattern under a key. Items of a key lie side by side, with what
+// rules most of them out.
 type item struct {
-	*grants
-	pattern pattern
-	sure    bool // to have found the key is enough
+	verbs   verbSet // of any role
+	role    uint32  // the only one, or manyRoles
+	sure    bool    // to have found the key is enough
+	grants  *grants
+	pattern *pattern
+}
+
+const manyRoles = ^uint32(0)
+
+func newItem(p *pattern, g *grants) item {
+	it := item{verbs: g.verbs, role: manyRoles, sure: p.lone(), grants: g, pattern: p}
+	if len(g.list) == 1 {
+		it.role = g.list[0].role
+	}
+	return it
 }
 
 // newIndex takes the grants of each pattern by the pattern's normalised text.
@@ -36,18 +52,16 @@ func newIndex(byPattern map[string][]grant, roles int) *index {
 	}
 	for _, text := range sortedKeys(byPattern) {
 		all = append(all, byPattern[text]...)
-		it := item{grants: newGrants(byPattern[text], roles), pattern: parsePattern(text)}
-		if it.pattern.exact {
-			x.exact[text] = it.grants
-			continue
+		p, g := parsePattern(text), newGrants(byPattern[text], roles)
+		switch {
+		case p.exact:
+			x.exact[text] = g
+		case p.isStar():
+			x.star = g
+		default:
+			where, key := p.anchor()
+			places[where][key] = append(places[where][key], newItem(&p, g))
 		}
-		if it.pattern.isStar() {
-			x.star = it.grants
-			continue
-		}
-		where, key := it.pattern.anchor()
-		it.sure = it.pattern.lone()
-		places[where][key] = append(places[where][key], it)
 	}
 	x.any = newGrants(all, roles)
 	x.heads, x.tails, x.mids = newAnchored(places[atHead]), newAnchored(places[atTail]), newFloating(places[atMid])
@@ -82,15 +96,12 @@ func (q *probe) take(g *grants) bool {
 	return !q.every || q.want == 0
 }
 
-// try is take for an item whose key was found in model. Whether the pattern
-// matters to the caller is the cheaper test, and comes first.
+// try is take for the items of a key that was found in model. Whether the
+// pattern matters to the caller is the cheaper test, and comes first.
 func (q *probe) try(items []item, model string) bool {
 	for i := range items {
 		it := &items[i]
-		if it.verbs&q.want == 0 {
-			continue
-		}
-		if !it.sure && (!q.matters(it.grants) || !it.pattern.match(model)) {
+		if it.verbs&q.want == 0 || !q.concerns(it) || !it.sure && !it.pattern.match(model) {
 			continue
 		}
 		if q.take(it.grants) {
@@ -100,11 +111,15 @@ func (q *probe) try(items []item, model string) bool {
 	return false
 }
 
-func (q *probe) matters(g *grants) bool {
-	if q.into != nil {
+// concerns tells whether the item's pattern can add to the answer.
+func (q *probe) concerns(it *item) bool {
+	switch {
+	case q.into != nil || it.sure && it.role == manyRoles:
 		return true
+	case it.role != manyRoles:
+		return q.caller.set.has(it.role)
 	}
-	got, _ := g.held(q.caller, q.want)
+	got, _ := it.grants.held(q.caller, q.want)
 	return got != 0
 }
 
@@ -134,7 +149,7 @@ type anchored struct {
 
 func newAnchored(byKey map[string][]item) anchored {
 	keys := sortedKeys(byKey)
-	return anchored{newTrie(keys), inOrder(keys, byKey)}
+	return anchored{newTrie(keys, true), inOrder(keys, byKey)}
 }
 
 func (a *anchored) find(q *probe, model string) bool {
@@ -142,7 +157,15 @@ func (a *anchored) find(q *probe, model string) bool {
 		if s = a.child(s, model[i]); s == 0 {
 			return false
 		}
-		if k := a.nodes[s].key; k >= 0 && q.try(a.items[k], model) {
+		n := &a.nodes[s]
+		if n.key < 0 {
+			continue
+		}
+		items := a.items[n.key]
+		if n.kids == 0 && !strings.HasPrefix(model, items[0].pattern.head) {
+			return false
+		}
+		if q.try(items, model) {
 			return true
 		}
 	}
@@ -154,7 +177,15 @@ func (a *anchored) findReversed(q *probe, model string) bool {
 		if s = a.child(s, model[i]); s == 0 {
 			return false
 		}
-		if k := a.nodes[s].key; k >= 0 && q.try(a.items[k], model) {
+		n := &a.nodes[s]
+		if n.key < 0 {
+			continue
+		}
+		items := a.items[n.key]
+		if n.kids == 0 && !strings.HasSuffix(model, items[0].pattern.tail) {
+			return false
+		}
+		if q.try(items, model) {
 			return true
 		}
 	}

@@ -26,13 +26,15 @@ func parsePattern(text string) pattern {
 			p.mids = append(p.mids, part)
 		}
 	}
-	p.text = p.head + "*"
-	for _, mid := range p.mids {
-		p.text += mid + "*"
+	p.text = text
+	if strings.Contains(text, "**") {
+		p.text = strings.Join(slices.Concat([]string{p.head}, p.mids, []string{p.tail}), "*")
 	}
-	p.text += p.tail
 	return p
 }
+
+// isStar tells whether a pattern is "*", also where it is written "**".
+func isStar(text string) bool { return text != "" && strings.Trim(text, "*") == "" }
 
 // isStar tells whether p matches every name, the empty one included.
 func (p *pattern) isStar() bool { return p.text == "*" }

@@ -21,13 +21,16 @@ type node struct {
 	label byte   // the byte that leads here
 }
 
-// newTrie takes keys that are sorted and free of repeats and of "".
-func newTrie(keys []string) trie {
+// newTrie takes keys that are sorted and free of repeats and of "". If cut, a
+// path ends where only one key is left, so that a search touches little
+// memory: who comes to a node without children has to compare the rest of the
+// key.
+func newTrie(keys []string, cut bool) trie {
 	type span struct{ lo, hi, depth int }
 	t, spans := trie{nodes: []node{{key: -1}}, rows: make([][256]uint32, 1)}, []span{{0, len(keys), 0}}
 	for i := 0; i < len(t.nodes); i++ {
 		s := spans[i]
-		if s.lo < s.hi && len(keys[s.lo]) == s.depth {
+		if s.lo < s.hi && (len(keys[s.lo]) == s.depth || cut && s.depth > 0 && s.lo+1 == s.hi) {
 			t.nodes[i].key = int32(s.lo)
 			s.lo++
 		}
@@ -82,7 +85,7 @@ type automaton struct {
 }
 
 func newAutomaton(keys []string) automaton {
-	a := automaton{trie: newTrie(keys)}
+	a := automaton{trie: newTrie(keys, false)}
 	a.fail, a.dict = make([]uint32, len(a.nodes)), make([]uint32, len(a.nodes))
 	for i := range a.nodes {
 		n := &a.nodes[i]
