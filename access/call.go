@@ -25,8 +25,13 @@ type Call struct {
 	ID     string
 	RPC    string // "ModelInfer"
 	Door   string // "grpc", "rest"
+	Stream bool
+	// Peer is the caller's address; the zero Addr where it has none.
 	Peer   netip.Addr
 	Opened time.Time
+	// Metadata is what the caller sent, keys in lower case; it is read once
+	// and nobody writes to it.
+	Metadata map[string][]string
 
 	Principal *Principal // nil until identity has spoken
 	Verb      Verb
@@ -38,7 +43,8 @@ type Call struct {
 	Refused *Error
 
 	// OnMessage, if set, hears each decision on a message of a stream. It is
-	// called by the goroutine that reads the stream's requests.
+	// called by the goroutine that reads the stream's requests, also while
+	// others of the same stream send answers.
 	OnMessage func(Message)
 }
 
@@ -49,6 +55,32 @@ type Message struct {
 	Model    string
 	Decision Decision
 	Refused  *Error
+}
+
+// Note writes down how the call ended, if it was an [Error] of Sluice's own and
+// nothing was noted before.
+func (c *Call) Note(err error) {
+	if e, ok := AsError(err); ok && c.Refused == nil {
+		c.Refused = e
+	}
+}
+
+// Verdict is "allowed", "refused" where Sluice said no, or "failed" where the
+// backend or the caller ended it, or Sluice could not do it.
+func (c *Call) Verdict(ok bool) string { return verdict(c.Refused, ok) }
+
+// Verdict is the message's, in the words of [Call.Verdict].
+func (m Message) Verdict() string { return verdict(m.Refused, true) }
+
+func verdict(refused *Error, ok bool) string {
+	switch {
+	case refused != nil && refused.Kind != Internal && refused.Kind != Unavailable:
+		return "refused"
+	case refused != nil, !ok:
+		return "failed"
+	default:
+		return "allowed"
+	}
 }
 
 type callKey struct{}

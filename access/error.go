@@ -20,6 +20,7 @@ const (
 	Unavailable                // a backend or a part that must answer does not
 	Malformed                  // the message or a field of it is wrong
 	Unimplemented              // no such RPC here
+	NotFound                   // no such model, said as a model server says it
 )
 
 // Reasons are stable and public (google.rpc.ErrorInfo.reason, domain
@@ -78,3 +79,16 @@ type Problem struct {
 	Path    string
 	Message string
 }
+
+// MessageError is the refusal of one message of a stream, whose other requests
+// go on. ID is the request's id, which the answer has to carry.
+type MessageError struct {
+	ID  string
+	Err *Error
+}
+
+// Error returns the refusal's message.
+func (e *MessageError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the refusal itself.
+func (e *MessageError) Unwrap() error { return e.Err }

@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/access"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// visibleOnly takes out of a list what the caller may not see.
+func visibleOnly(g *Gate, ctx context.Context, call *access.Call, r *wire.Request, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	switch list := resp.(type) {
+	case *pb.RepositoryIndexResponse:
+		list.Models = slices.DeleteFunc(list.Models, func(m *pb.RepositoryIndexResponse_ModelIndex) bool {
+			return !g.Engine.Visible(call.Principal, m.GetName())
+		})
+	case *pb.ModelStatisticsResponse:
+		list.ModelStats = slices.DeleteFunc(list.ModelStats, func(m *pb.ModelStatistics) bool {
+			return !g.Engine.Visible(call.Principal, m.GetName())
+		})
+	}
+	return resp, nil
+}
+
+// withDependents asks about each model that an unload takes along. The answer
+// to the question which ones those are may be out of date by the time of the
+// unload; who may load ensembles could use that, so the answer is asked for
+// right before.
+func withDependents(g *Gate, ctx context.Context, call *access.Call, r *wire.Request, handler grpc.UnaryHandler) (any, error) {
+	m, err := wire.Control[pb.RepositoryModelUnloadRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	if _, named := m.GetParameters()["unload_dependents"]; !named {
+		return handler(ctx, r)
+	}
+	dependents, err := g.Dependents(ctx, call.Model)
+	if err != nil {
+		return nil, err
+	}
+	for _, model := range dependents {
+		if d, refused := g.decide(call.Principal, ask{verb: access.Unload, model: model}); refused != nil {
+			call.Decision = d
+			return nil, refused
+		}
+	}
+	return handler(ctx, r)
+}
+
+// withRegions lets a request through that uses no shared memory but its
+// caller's own.
+func withRegions(g *Gate, ctx context.Context, call *access.Call, r *wire.Request, handler grpc.UnaryHandler) (any, error) {
+	m, err := r.Message()
+	if err != nil {
+		return nil, err
+	}
+	view, err := m.InferRequest()
+	if err != nil {
+		return nil, err
+	}
+	if refused := g.checkRegions(call.Principal, view); refused != nil {
+		return nil, refused
+	}
+	return handler(ctx, r)
+}

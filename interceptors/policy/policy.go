@@ -1,0 +1,152 @@
+// Package policy asks the policy in force about each call: which verb on which
+// model its message means ([asks]), and what the answer may hold of what the
+// caller may see. Every message of a stream is asked about by itself, by the
+// policy of that moment. The decisions are those of package policy.
+package policy
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// Gate is the step. It is safe for concurrent use.
+type Gate struct {
+	Engine  *policy.Engine
+	Regions *policy.Regions
+	// Dependents lists the models that an unload takes along.
+	Dependents func(ctx context.Context, model string) ([]string, error)
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Step returns the interceptor's two forms.
+func (g *Gate) Step() interceptors.Step {
+	return interceptors.Step{Name: interceptors.Policy, Unary: g.unary, Stream: g.stream}
+}
+
+func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	r, ok := req.(*wire.Request)
+	if !ok {
+		return nil, interceptors.ErrNoRequest
+	}
+	call := access.CallFrom(ctx)
+	rule, ok := rules[info.FullMethod]
+	if !ok {
+		return nil, unknownRPC()
+	}
+	a, err := rule.asks(r)
+	if err != nil {
+		return nil, err
+	}
+	call.Verb, call.Model, call.Version = a.verb, a.model, a.version
+	if a.verb != access.None {
+		var refused *access.Error
+		if call.Decision, refused = g.decide(call.Principal, a); refused != nil {
+			return nil, refused
+		}
+	}
+	if rule.around == nil {
+		return handler(ctx, r)
+	}
+	return rule.around(g, ctx, call, r, handler)
+}
+
+// decide asks about one verb on one model.
+func (g *Gate) decide(who *access.Principal, a ask) (access.Decision, *access.Error) {
+	if who == nil {
+		return access.Decision{}, &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenMissing, Message: "no identity; send authorization: Bearer TOKEN"}
+	}
+	d := g.Engine.Decide(who, a.verb, a.model)
+	if d.Allowed {
+		return d, nil
+	}
+	return d, g.Engine.Refusal(who, a.verb, a.model, d)
+}
+
+func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	rule, ok := streamRules[info.FullMethod]
+	if !ok {
+		return unknownRPC()
+	}
+	call := access.CallFrom(ss.Context())
+	call.Verb = rule.verb
+	if rule.perMessage {
+		return handler(srv, &stream{ServerStream: ss, gate: g, call: call})
+	}
+	if rule.verb != access.None {
+		var refused *access.Error
+		if call.Decision, refused = g.decide(call.Principal, ask{verb: rule.verb}); refused != nil {
+			return refused
+		}
+	}
+	return handler(srv, ss)
+}
+
+// stream decides each message as it is read.
+type stream struct {
+	grpc.ServerStream
+	gate *Gate
+	call *access.Call
+}
+
+// RecvMsg reads the next request into a *wire.Message. One that is refused is
+// an [access.MessageError]: the stream goes on. The message stays the caller's
+// to free, whatever the error.
+func (s *stream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	message, ok := m.(*wire.Message)
+	if !ok {
+		return interceptors.ErrNoRequest
+	}
+	view, err := message.InferRequest()
+	if err != nil {
+		return err
+	}
+	d, model, refused := s.gate.message(s.call, view)
+	id := view.ID().String()
+	if s.call.OnMessage != nil {
+		s.call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: model, Decision: d, Refused: refused})
+	}
+	if refused != nil {
+		return &access.MessageError{ID: id, Err: refused}
+	}
+	return nil
+}
+
+// message decides one request of a stream, as a ModelInfer of its own.
+func (g *Gate) message(call *access.Call, view wire.InferRequest) (access.Decision, string, *access.Error) {
+	model := view.ModelName().String()
+	if refused := access.CheckModelName(model); refused != nil {
+		return access.Decision{}, "", refused
+	}
+	who := call.Principal
+	if who != nil && !g.now().Before(who.Expires) {
+		return access.Decision{}, model, &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
+			Message: "the token has expired since the stream was opened; open a new stream with a fresh one"}
+	}
+	d, refused := g.decide(who, ask{verb: access.Infer, model: model})
+	if refused == nil {
+		refused = g.checkRegions(who, view)
+	}
+	return d, model, refused
+}
+
+func (g *Gate) now() time.Time {
+	if g.Now != nil {
+		return g.Now()
+	}
+	return time.Now()
+}
+
+func unknownRPC() error {
+	return &access.Error{Kind: access.Unimplemented, Reason: access.ReasonUnknownRPC, Message: "unknown RPC; the gateway serves inference.GRPCInferenceService and grpc.health.v1.Health"}
+}

@@ -1,0 +1,96 @@
+// Package telemetry opens each call: it gives it an id, notes the door and the
+// caller's address, reads the metadata once, and counts what became of it in
+// Prometheus metrics. It knows nothing of what the other steps decide; they
+// write into the [access.Call] that it puts into the context.
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/interceptors"
+)
+
+// Telemetry is the step. It is safe for concurrent use.
+type Telemetry struct {
+	Metrics *Metrics
+	// Proxies returns the peers whose x-forwarded-for is believed at the moment.
+	Proxies func() Proxies
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Step returns the interceptor's two forms.
+func (t *Telemetry) Step() interceptors.Step {
+	return interceptors.Step{Name: interceptors.Telemetry, Unary: t.unary, Stream: t.stream}
+}
+
+func (t *Telemetry) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	call := t.open(ctx, info.FullMethod)
+	panicked := true
+	defer func() { t.close(call, err, panicked) }()
+	resp, err = handler(access.WithCall(ctx, call), req)
+	panicked = false
+	return resp, err
+}
+
+func (t *Telemetry) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	call := t.open(ss.Context(), info.FullMethod)
+	call.Stream = true
+	call.OnMessage = t.Metrics.message
+	panicked := true
+	defer func() { t.close(call, err, panicked) }()
+	err = handler(srv, interceptors.WithContext(ss, access.WithCall(ss.Context(), call)))
+	panicked = false
+	return err
+}
+
+// open makes the call that all inner steps write into.
+func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
+	md, _ := metadata.FromIncomingContext(ctx)
+	call := &access.Call{
+		ID:       newID(),
+		RPC:      method[strings.LastIndexByte(method, '/')+1:],
+		Door:     "grpc",
+		Opened:   t.now(),
+		Metadata: md,
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		call.Peer = t.Proxies().Client(p.Addr, md["x-forwarded-for"])
+	}
+	t.Metrics.inFlight.Inc()
+	return call
+}
+
+func (t *Telemetry) close(call *access.Call, err error, panicked bool) {
+	if panicked {
+		err = interceptors.ErrInternal
+	}
+	call.Note(err)
+	code := status.Code(interceptors.ToStatus(err))
+	t.Metrics.closed(call, code, t.now().Sub(call.Opened))
+}
+
+func (t *Telemetry) now() time.Time {
+	if t.Now != nil {
+		return t.Now()
+	}
+	return time.Now()
+}
+
+// newID returns 16 hexadecimal digits that nobody can guess: a caller's own
+// request id is not taken over, it could be chosen to hide in another's.
+func newID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
+	return hex.EncodeToString(b[:])
+}

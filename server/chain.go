@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	mwrecovery "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+
+	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/interceptors/identity"
+	"github.com/sluice-gateway/sluice/interceptors/limits"
+	"github.com/sluice-gateway/sluice/interceptors/policy"
+	"github.com/sluice-gateway/sluice/interceptors/record"
+	"github.com/sluice-gateway/sluice/interceptors/telemetry"
+)
+
+// Chain builds the interceptors; interceptors.New checks their order.
+func (s *Server) Chain() (*interceptors.Chain, error) {
+	recovered := mwrecovery.WithRecoveryHandlerContext(s.recovered)
+	return interceptors.New(
+		interceptors.Step{
+			Name:   interceptors.Recovery,
+			Unary:  mwrecovery.UnaryServerInterceptor(recovered),
+			Stream: mwrecovery.StreamServerInterceptor(recovered),
+		},
+		(&telemetry.Telemetry{
+			Metrics: telemetry.NewMetrics(s.registry),
+			Proxies: func() telemetry.Proxies { return s.state.Load().cfg.Server.TrustedProxies },
+		}).Step(),
+		(&record.Recorder{Log: s.log}).Step(),
+		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
+		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal}).Step(),
+		(&policy.Gate{
+			Engine: s.engine, Regions: s.regions,
+			Dependents: func(ctx context.Context, model string) ([]string, error) {
+				return s.state.Load().service.Dependents(ctx, model)
+			},
+		}).Step(),
+	)
+}
+
+// isOpen tells whether a method is served without a token.
+func (s *Server) isOpen(method string) bool {
+	return policy.IsProbe(method) && s.state.Load().cfg.Server.Probes != "authenticated"
+}
+
+// recovered logs a panic with its stack, which has code's names and no payload,
+// and answers INTERNAL.
+func (s *Server) recovered(ctx context.Context, p any) error {
+	s.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("panic", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+	return interceptors.ErrInternal
+}

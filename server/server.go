@@ -1,0 +1,186 @@
+// Package server composes the gateway: listeners, the chain, explicit tables of
+// backends and identity providers, reloads, and the way down. Nothing here
+// decides anything.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+
+	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/identity"
+	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/services/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// Options are what [Run] needs beside the configuration.
+type Options struct {
+	// ConfigPath is the configuration file.
+	ConfigPath string
+	// Logger writes calls and what happens to the gateway itself.
+	Logger *slog.Logger
+	// Reload, if not nil, makes the gateway read its files at once (SIGHUP).
+	Reload <-chan os.Signal
+	// Ready, if not nil, hears once where the gateway listens.
+	Ready func(Addresses)
+	// Buffers lends the buffers of received messages; grpc's own if nil.
+	Buffers mem.BufferPool
+}
+
+// Addresses are where the gateway listens; nil for a door that is off.
+type Addresses struct {
+	GRPC, Metrics net.Addr
+}
+
+// Server is a running gateway.
+type Server struct {
+	opts     Options
+	log      *slog.Logger
+	started  *config.Config
+	registry *prometheus.Registry
+
+	auth    identity.Current
+	engine  *policy.Engine
+	regions *policy.Regions
+	budget  *wire.Budget
+	state   atomic.Pointer[state]
+
+	retired sync.WaitGroup // what is still closing after a reload
+}
+
+// state is what a reload replaces as a whole.
+type state struct {
+	cfg      *config.Config
+	sources  *sources
+	pool     *pool
+	service  *inference.Service
+	handlers map[string]grpc.UnaryHandler
+	health   grpc.UnaryHandler
+}
+
+// Run serves until ctx ends, then lets the calls that are open end for as long
+// as the configuration says. Problems of the configuration are the error, all
+// of them.
+func Run(ctx context.Context, opts Options) error {
+	wire.RegisterCompressors()
+	watcher := &config.Watcher{Path: opts.ConfigPath, Logger: opts.Logger}
+	cfg, problems := watcher.Load()
+	if cfg == nil {
+		return problems.Err()
+	}
+	s := newServer(opts, cfg)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first, err := s.open(ctx, cfg, nil)
+	if err != nil {
+		return err
+	}
+	s.take(first)
+	defer s.close()
+
+	watcher.Apply = s.reload
+	var watching sync.WaitGroup
+	watching.Go(func() { watcher.Run(ctx, opts.Reload) })
+	defer watching.Wait()
+	defer cancel()
+	return s.serve(ctx)
+}
+
+func newServer(opts Options, cfg *config.Config) *Server {
+	limits := cfg.Server.Limits
+	s := &Server{
+		opts: opts, log: opts.Logger, started: cfg,
+		registry: prometheus.NewRegistry(),
+		engine:   policy.NewEngine(cfg.Compiled),
+		regions:  policy.NewRegions(),
+		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
+	}
+	return s
+}
+
+// open makes everything that a configuration needs, or nothing. What before has
+// and cfg leaves as it is, is taken over.
+func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*state, error) {
+	var oldPool *pool
+	if before != nil {
+		oldPool = before.pool
+	}
+	sources, err := openIdentity(ctx, cfg.Identity, s.log)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := openBackends(cfg.Backends, oldPool, s.opts.Buffers, s.log)
+	if err != nil {
+		return nil, errors.Join(err, sources.Close())
+	}
+	service := inference.New(pool.table, inference.Readiness(cfg.Server.Ready))
+	return &state{cfg: cfg, sources: sources, pool: pool, service: service, handlers: service.Handlers(), health: service.HealthHandler()}, nil
+}
+
+// take puts a state in force.
+func (s *Server) take(next *state) {
+	s.state.Store(next)
+	s.auth.Replace(next.sources.set)
+	s.engine.Replace(next.cfg.Compiled)
+}
+
+// reload is what the watcher calls with a configuration that is whole and valid.
+func (s *Server) reload(ctx context.Context, _, loaded *config.Config) error {
+	before := s.state.Load()
+	next, err := s.open(ctx, loaded, before)
+	if err != nil {
+		return err
+	}
+	s.take(next)
+	s.retired.Go(func() { s.retire(ctx, before, next) })
+	return nil
+}
+
+// retire closes what a reload has replaced: the identity providers at once,
+// the backends when the calls on them have had time to end.
+func (s *Server) retire(ctx context.Context, before, next *state) {
+	if err := before.sources.Close(); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "closing identity sources", slog.Any("error", err))
+	}
+	timer := time.NewTimer(before.cfg.Server.ShutdownGrace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if err := before.pool.closeAllBut(next.pool); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "closing backends", slog.Any("error", err))
+	}
+}
+
+func (s *Server) close() {
+	s.retired.Wait()
+	last := s.state.Load()
+	if err := errors.Join(last.sources.Close(), last.pool.closeAllBut(nil)); err != nil {
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "closing", slog.Any("error", err))
+	}
+}
+
+// listen opens a door; "off" is none.
+func listen(ctx context.Context, name, address string) (net.Listener, error) {
+	if address == "off" {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("server.%s: %w", name, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,121 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// maxFileName is the longest path component that file systems take. A load with
+// a longer one killed Triton 2.51 (protocol/kserve-v2.md, section 4).
+const maxFileName = 255
+
+func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) (any, error) {
+	b, refused := s.table.Find(req.GetModelName())
+	if refused != nil {
+		return nil, refused
+	}
+	if b.Traits().Guard.LongFileNames {
+		if err := checkFileNames(req.GetParameters()); err != nil {
+			return nil, err
+		}
+	}
+	defer s.models[b.Name()].Forget(req.GetModelName())
+	return answer(forward(ctx, b, pb.GRPCInferenceService_RepositoryModelLoad_FullMethodName, req))
+}
+
+func checkFileNames(parameters map[string]*pb.ModelRepositoryParameter) error {
+	for key := range parameters {
+		path, isFile := strings.CutPrefix(key, "file:")
+		if !isFile {
+			continue
+		}
+		for part := range strings.SplitSeq(path, "/") {
+			if len(part) > maxFileName {
+				return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+					Message: fmt.Sprintf("load parameter %s has a path component of %d bytes, more than %d; shorten it", access.Quote(key), len(part), maxFileName)}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) unload(ctx context.Context, req *pb.RepositoryModelUnloadRequest) (any, error) {
+	b, refused := s.table.Find(req.GetModelName())
+	if refused != nil {
+		return nil, refused
+	}
+	defer s.models[b.Name()].Forget(req.GetModelName())
+	return answer(forward(ctx, b, pb.GRPCInferenceService_RepositoryModelUnload_FullMethodName, req))
+}
+
+// maxSteps bounds how many models one ensemble may reach.
+const maxSteps = 1000
+
+// Dependents lists the models that unloading model with unload_dependents takes
+// along: the steps of an ensemble, and those of its steps. It is what policy
+// asks about before the unload goes on.
+func (s *Service) Dependents(ctx context.Context, model string) ([]string, error) {
+	b, refused := s.table.Find(model)
+	if refused != nil {
+		return nil, refused
+	}
+	var found []string
+	seen := map[string]bool{model: true}
+	for queue := []string{model}; len(queue) > 0; queue = queue[1:] {
+		config, err := s.models[b.Name()].Config(ctx, queue[0], "")
+		if err != nil {
+			return nil, err
+		}
+		for _, step := range config.GetEnsembleScheduling().GetStep() {
+			if name := step.GetModelName(); !seen[name] {
+				seen[name] = true
+				found, queue = append(found, name), append(queue, name)
+			}
+		}
+		if len(found) > maxSteps {
+			return nil, &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonUnsafeForBackend,
+				Message: fmt.Sprintf("model %s has more than %d dependents; unload them by name", access.Quote(model), maxSteps)}
+		}
+	}
+	return found, nil
+}
+
+func (s *Service) traceSetting(ctx context.Context, req *pb.TraceSettingRequest) (any, error) {
+	const method = pb.GRPCInferenceService_TraceSetting_FullMethodName
+	if req.GetModelName() != "" {
+		return answer(s.forwardModel(ctx, method, req.GetModelName(), req))
+	}
+	return s.everywhere(ctx, method, req)
+}
+
+func (s *Service) logSettings(ctx context.Context, req *pb.LogSettingsRequest) (any, error) {
+	return s.everywhere(ctx, pb.GRPCInferenceService_LogSettings_FullMethodName, req)
+}
+
+// everywhere sends a setting that no model has to each backend that knows it,
+// and answers what the first one said.
+func (s *Service) everywhere(ctx context.Context, method string, req any) (any, error) {
+	var first *wire.Message
+	err := s.each(func(b backends.Backend) error {
+		resp, err := forward(ctx, b, method, req)
+		switch {
+		case err != nil:
+			return err
+		case first == nil:
+			first = resp
+		default:
+			resp.Free()
+		}
+		return nil
+	})
+	if err != nil && first != nil {
+		first.Free()
+	}
+	return answer(first, err)
+}

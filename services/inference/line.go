@@ -1,0 +1,179 @@
+package inference
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/access"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// maxWaiting bounds how many requests of one stream may wait for their turn;
+// beyond it the stream is not read on.
+const maxWaiting = 1024
+
+// reasonKey is the response parameter that carries a refusal's stable reason.
+const reasonKey = "sluice_reason"
+
+// finalKey is Triton's response parameter that marks a request's last answer.
+const finalKey = "triton_final_response"
+
+// line sends a stream's answers in the order that clients rely on: those to
+// requests for models that are not decoupled come in the order of the requests,
+// refusals among them, as Triton's own do; those of decoupled models come as
+// they are made. While nothing waits, nothing is looked into.
+type line struct {
+	ctx    context.Context //nolint:containedctx // the stream's own
+	client grpc.ServerStream
+	room   chan struct{} // one token for each place taken
+
+	mu     sync.Mutex // held while sending, so that the order is the order of sending
+	places []*place
+	closed bool
+}
+
+// place is a request's turn: waiting for the backend's answer, or holding what
+// to send when it comes.
+type place struct {
+	upstream  *upstream
+	id, model string
+	answer    any // *wire.Message or *pb.ModelStreamInferResponse
+	dropped   bool
+}
+
+func newLine(ctx context.Context, client grpc.ServerStream) *line {
+	return &line{ctx: ctx, client: client, room: make(chan struct{}, maxWaiting)}
+}
+
+// expect takes a place for a request whose answer comes in order. It waits
+// while the line is full.
+func (l *line) expect(u *upstream, id, model string) error {
+	return l.join(&place{upstream: u, id: id, model: model})
+}
+
+// refuse answers a request that goes no further, in its turn. An error of
+// sending shows at the stream's next read.
+func (l *line) refuse(refused *access.MessageError) {
+	answer := &pb.ModelStreamInferResponse{
+		ErrorMessage: refused.Err.Message,
+		InferResponse: &pb.ModelInferResponse{Id: refused.ID, Parameters: map[string]*pb.InferParameter{
+			reasonKey: {ParameterChoice: &pb.InferParameter_StringParam{StringParam: refused.Err.Reason}},
+		}},
+	}
+	_ = l.join(&place{answer: answer})
+}
+
+func (l *line) join(p *place) error {
+	select {
+	case l.room <- struct{}{}:
+	case <-l.ctx.Done():
+		return l.ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.places = append(l.places, p)
+	return l.advance()
+}
+
+// answer takes over m, sends it in its turn and frees it.
+func (l *line) answer(u *upstream, m *wire.Message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	view, err := m.StreamResponse()
+	if err != nil {
+		m.Free()
+		return garbage(err)
+	}
+	if p := l.turn(u, view); p != nil {
+		p.answer = m
+		return l.advance()
+	}
+	return l.send(m)
+}
+
+// turn finds the place that an answer is for; nil is the answer of a decoupled
+// model, which waits for nobody. An answer that is not final is a decoupled
+// model's; so is one that no place matches by id and, where it has one, by
+// model: an error made before execution has an id alone.
+func (l *line) turn(u *upstream, view wire.StreamResponse) *place {
+	if len(l.places) == 0 {
+		return nil
+	}
+	resp := view.Response()
+	if final, ok := resp.Parameters().Get(finalKey); ok {
+		if last, _ := final.Bool(); !last {
+			return nil
+		}
+	}
+	id, model := resp.ID(), resp.ModelName()
+	for _, p := range l.places {
+		if p.upstream == u && p.answer == nil && id.Is(p.id) && (model.Len() == 0 || model.Is(p.model)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// advance sends what is ready at the head of the line.
+func (l *line) advance() error {
+	for len(l.places) > 0 && (l.places[0].answer != nil || l.places[0].dropped) {
+		p := l.places[0]
+		l.places = slices.Delete(l.places, 0, 1)
+		<-l.room
+		if p.dropped {
+			continue
+		}
+		if err := l.send(p.answer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends and frees one answer.
+func (l *line) send(answer any) error {
+	defer free(answer)
+	if l.closed {
+		return l.ctx.Err()
+	}
+	return l.client.SendMsg(answer)
+}
+
+// abandon gives up the places whose answers will not come: u has ended.
+func (l *line) abandon(u *upstream) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.places {
+		if p.upstream == u && p.answer == nil {
+			p.dropped = true
+		}
+	}
+	return l.advance()
+}
+
+// close frees what was not sent. Nothing is sent from then on.
+func (l *line) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, p := range l.places {
+		free(p.answer)
+	}
+	l.places = nil
+}
+
+func free(answer any) {
+	if m, ok := answer.(*wire.Message); ok {
+		m.Free()
+	}
+}
+
+// garbage is a backend that does not speak the protocol.
+func garbage(cause error) error {
+	return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
+		Message: "the model's server answered what is not KServe v2; tell the platform team"}
+}

@@ -1,0 +1,299 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// grpcErrorKey, set to "true", asks Triton to end a stream with the status of
+// the first error that a model makes (protocol/kserve-v2.md, section 3).
+const grpcErrorKey = "triton_grpc_error"
+
+var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams: true, ServerStreams: true}
+
+// ModelStreamInfer serves one stream. Its messages may be for different models
+// and so for different backends, each of which gets one stream, opened by the
+// first message for it. Refused messages get their own error message, in the
+// order of the requests; everything else goes on.
+//
+// The handler's goroutine carries the answers of the first backend, a second
+// one reads requests, and each further backend has one more. All but the reader
+// end before the handler does; the reader ends when the handler has, which is
+// what ends grpc-go's read.
+func (s *Service) ModelStreamInfer(_ any, ss grpc.ServerStream) error {
+	ctx, cancel := context.WithCancel(ss.Context())
+	defer cancel()
+	r := &relay{service: s, client: ss, ctx: ctx, cancel: cancel, upstreams: make(map[string]*upstream), line: newLine(ctx, ss)}
+	defer r.line.close()
+
+	first, err := r.next()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	}
+	r.live.Add(1) // the reader's
+	go func() {
+		defer r.live.Done()
+		r.end(r.read())
+	}()
+	r.pump(first)
+	return r.wait()
+}
+
+// relay is one client's stream on its way.
+type relay struct {
+	service *Service
+	client  grpc.ServerStream
+	ctx     context.Context //nolint:containedctx // the stream's own
+	cancel  context.CancelFunc
+	line    *line
+
+	// upstreams is the reader's alone.
+	upstreams map[string]*upstream
+
+	pumps sync.WaitGroup
+	live  sync.WaitGroup
+
+	mu  sync.Mutex
+	err error // the first that ended something
+}
+
+// upstream is the stream to one backend.
+type upstream struct {
+	backend backends.Backend
+	stream  grpc.ClientStream
+	mu      sync.Mutex
+	over    bool // the backend has ended it
+}
+
+// end notes why a part of the relay ended; any reason but a good end ends all.
+func (r *relay) end(err error) {
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	if r.err == nil {
+		r.err = err
+	}
+	r.mu.Unlock()
+	r.cancel()
+}
+
+// starts counts one more pump, unless everything is ending.
+func (r *relay) starts() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return false
+	}
+	r.pumps.Add(1)
+	return true
+}
+
+// wait returns when nothing of the relay sends any more: at the good end after
+// the reader, at a bad one before it.
+func (r *relay) wait() error {
+	idle := make(chan struct{})
+	go func() { // ends with the reader, which ends with the call
+		r.live.Wait()
+		r.pumps.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-r.ctx.Done():
+		r.end(r.ctx.Err()) // from now on no pump starts
+		r.pumps.Wait()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// read carries requests until the client half-closes, and passes that on.
+func (r *relay) read() error {
+	for {
+		u, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return r.closeSend()
+		}
+		if err != nil {
+			return err
+		}
+		if u != nil && r.starts() {
+			go func() {
+				defer r.pumps.Done()
+				r.pump(u)
+			}()
+		}
+	}
+}
+
+func (r *relay) closeSend() error {
+	for _, u := range r.upstreams {
+		if err := u.stream.CloseSend(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next carries requests until one opens an upstream, which it returns.
+func (r *relay) next() (*upstream, error) {
+	for {
+		m := new(wire.Message)
+		err := r.client.RecvMsg(m)
+		if err != nil {
+			m.Free()
+			var refused *access.MessageError
+			if !errors.As(err, &refused) {
+				return nil, err
+			}
+			r.line.refuse(refused)
+			continue
+		}
+		u, err := r.carry(m)
+		m.Free()
+		if u != nil || err != nil {
+			return u, err
+		}
+	}
+}
+
+// carry sends one request on, and returns the upstream if it was opened for it.
+func (r *relay) carry(m *wire.Message) (*upstream, error) {
+	view, err := m.InferRequest()
+	if err != nil {
+		return nil, err
+	}
+	model, id := view.ModelName().String(), view.ID().String()
+	b, refused := r.service.table.Find(model)
+	if refused == nil {
+		refused, err = r.check(b, view)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil {
+		r.line.refuse(&access.MessageError{ID: id, Err: refused})
+		return nil, nil
+	}
+	u, opened, err := r.upstream(b)
+	if err != nil {
+		return nil, err
+	}
+	if !r.service.models[b.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
+		if err := r.line.expect(u, id, model); err != nil {
+			return nil, err
+		}
+	}
+	if view.Ambiguous() {
+		if m, err = view.Canonical(); err != nil {
+			return nil, err
+		}
+		defer m.Free()
+	}
+	// A failed send says io.EOF: the reason is what the pump receives.
+	if err := u.stream.SendMsg(m); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if opened {
+		return u, nil
+	}
+	return nil, nil
+}
+
+// check keeps from the backend what would kill it.
+func (r *relay) check(b backends.Backend, view wire.InferRequest) (*access.Error, error) {
+	if err := r.service.guard(r.ctx, b, view); err != nil {
+		refused, ok := access.AsError(err)
+		if ok {
+			return refused, nil
+		}
+		return nil, err
+	}
+	call := access.CallFrom(r.ctx)
+	if !b.Traits().Guard.GRPCErrorOnDecoupled || call == nil || !asksGRPCError(call.Metadata) {
+		return nil, nil
+	}
+	model := view.ModelName().String()
+	if !r.service.models[b.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
+		return nil, nil
+	}
+	return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+		Message: fmt.Sprintf("decoupled model %s can't be used on a stream that was opened with %s; open one without", access.Quote(model), grpcErrorKey)}, nil
+}
+
+func asksGRPCError(md map[string][]string) bool {
+	for _, v := range md[grpcErrorKey] {
+		if v == "true" {
+			return true
+		}
+	}
+	return false
+}
+
+// upstream returns the stream to b, opening it if there is none or if the
+// backend has ended the one there was.
+func (r *relay) upstream(b backends.Backend) (u *upstream, opened bool, err error) {
+	if u := r.upstreams[b.Name()]; u != nil && !u.isOver() {
+		return u, false, nil
+	}
+	var incoming map[string][]string
+	if call := access.CallFrom(r.ctx); call != nil {
+		incoming = call.Metadata
+	}
+	ctx, err := b.Outgoing(r.ctx, incoming)
+	if err != nil {
+		return nil, false, err
+	}
+	stream, err := b.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
+	if err != nil {
+		return nil, false, err
+	}
+	u = &upstream{backend: b, stream: stream}
+	r.upstreams[b.Name()] = u
+	return u, true, nil
+}
+
+func (u *upstream) isOver() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.over
+}
+
+// pump carries the answers of one backend until it ends its stream.
+func (r *relay) pump(u *upstream) {
+	for {
+		m := new(wire.Message)
+		err := u.stream.RecvMsg(m)
+		if err == nil {
+			err = r.line.answer(u, m)
+		} else {
+			m.Free()
+		}
+		if err == nil {
+			continue
+		}
+		u.mu.Lock()
+		u.over = true
+		u.mu.Unlock()
+		if errors.Is(err, io.EOF) {
+			err = r.line.abandon(u)
+		}
+		r.end(err)
+		return
+	}
+}
