@@ -95,11 +95,12 @@ e2e: ## unchanged clients and a real Triton, directly and through Sluice
 
 .PHONY: bench
 bench: ## benchmarks beside peers (long; see docs/PERFORMANCE.md)
+	bench/install.sh
 	bench/run.sh
 
 .PHONY: bench-smoke
 bench-smoke: ## only whether the benchmarks run
-	bench/run.sh --smoke
+	bench/run.sh -smoke
 
 # go test fuzzes one function of one package at a time.
 .PHONY: fuzz
