@@ -185,3 +185,14 @@ func (m *measurement) waiting(ctx context.Context, c *client) error {
 	into(&m.res, []*recorder{r})
 	return err
 }
+
+// Check makes one call on each connection and compares the whole answer. Of
+// the specification it takes address, token, connections and what to ask.
+func Check(ctx context.Context, s Spec) error {
+	c, err := dial(s, new(phase))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.check(withToken(ctx, s.Token))
+}

@@ -1,0 +1,76 @@
+// Package scenario is the list of what the benchmark asks of each target. A
+// scenario is the same for all of them: payload, callers, connections, time.
+package scenario
+
+import (
+	"time"
+
+	"github.com/sluice-gateway/sluice/bench/kserve"
+	"github.com/sluice-gateway/sluice/bench/load"
+)
+
+// Names of the scenarios that the bars speak of.
+const (
+	Small1  = "small-1"
+	Small16 = "small-16"
+	MiB1    = "1MiB"
+	MiB16   = "16MiB"
+	Tokens  = "tokens"
+	Paced   = "tokens-paced"
+	Open    = "open"
+	Idle    = "idle-streams"
+)
+
+// Model is the one model that the benchmark calls.
+const Model = "bench"
+
+const (
+	smallBytes = 128
+	mib        = 1 << 20
+	// MaxOutput is the largest tensor that a scenario asks for.
+	MaxOutput = 16 * mib
+)
+
+// Scenario is one kind of load.
+type Scenario struct {
+	Name  string
+	About string
+	// Spec has no address, token or processes yet: those are the target's.
+	Spec load.Spec
+}
+
+// Tokens tells whether the scenario counts tokens, not calls.
+func (s Scenario) Tokens() bool { return s.Spec.Mode == load.Stream }
+
+// Idle tells whether the scenario is about streams that wait.
+func (s Scenario) Idle() bool { return s.Spec.Mode == load.Idle }
+
+// All gives the scenarios, each measured for duration after warmup.
+func All(warmup, duration time.Duration) []Scenario {
+	infer := func(size int) kserve.Ask { return kserve.Ask{Model: Model, Input: size, Output: size} }
+	tokens := func(n int, interval time.Duration) kserve.Ask {
+		return kserve.Ask{Model: Model, Input: smallBytes, Tokens: n, Interval: interval}
+	}
+	all := []Scenario{
+		{Small1, "infer, 128 bytes of tensors each way, 1 caller",
+			load.Spec{Mode: load.Closed, Conns: 1, Callers: 1, Ask: infer(smallBytes)}},
+		{Small16, "the same, 16 callers on 4 connections",
+			load.Spec{Mode: load.Closed, Conns: 4, Callers: 16, Ask: infer(smallBytes)}},
+		{MiB1, "infer, a tensor of 1 MiB each way, 4 callers on 4 connections",
+			load.Spec{Mode: load.Closed, Conns: 4, Callers: 4, Ask: infer(mib)}},
+		{MiB16, "infer, a tensor of 16 MiB each way, 2 callers on 2 connections",
+			load.Spec{Mode: load.Closed, Conns: 2, Callers: 2, Ask: infer(MaxOutput)}},
+		{Tokens, "16 streams on 4 connections, 200 tokens each, as fast as they go",
+			load.Spec{Mode: load.Stream, Conns: 4, Callers: 16, Ask: tokens(200, 0)}},
+		{Paced, "64 streams on 4 connections, 250 tokens each, one every 20 ms",
+			load.Spec{Mode: load.Stream, Conns: 4, Callers: 64, Ask: tokens(250, 20*time.Millisecond)}},
+		{Open, "small infer at 1000 calls a second whatever the answers do, latency from when a call was due",
+			load.Spec{Mode: load.Open, Conns: 4, Callers: 256, Rate: 1000, Ask: infer(smallBytes)}},
+		{Idle, "1000 streams on 8 connections that have had one token each and wait",
+			load.Spec{Mode: load.Idle, Conns: 8, Callers: 1000, Ask: tokens(1, 0)}},
+	}
+	for i := range all {
+		all[i].Spec.Warmup, all[i].Spec.Duration = warmup, duration
+	}
+	return all
+}

@@ -1,0 +1,137 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-gateway/sluice/bench/probe"
+)
+
+// Names of the targets that the bars speak of.
+const (
+	Direct       = "direct"
+	Pipe         = "go-pipe"
+	Sluice       = "sluice"
+	EnvoyPlain   = "envoy"
+	EnvoyJWT     = "envoy-jwt-rbac"
+	EnvoyExtProc = "envoy-extproc"
+	EnvoyBoth    = "envoy-extproc-both"
+	Nginx        = "nginx"
+	HAProxy      = "haproxy"
+)
+
+// Target is one way from the load generator to the backend.
+type Target struct {
+	Name string
+	// Does says in a few words what it does on the way.
+	Does string
+	// needs are the programs, of the bin folder, without which it is left out.
+	needs []string
+	// launch writes the configuration and starts the processes.
+	launch func(*launcher) error
+}
+
+// All gives the targets, in the order in which they take their turns.
+func All() []Target {
+	return []Target{
+		{Direct, "no proxy", nil, func(l *launcher) error { return nil }},
+		{Pipe, "grpc-go, raw codec, untuned; does nothing", []string{"pipe"}, pipe},
+		{Sluice, "token, policy on model and verb, metrics, call log", []string{"sluice"}, sluice},
+		{EnvoyPlain, "does nothing", []string{"envoy"}, envoy(Config{})},
+		{EnvoyJWT, "token (cached), rule on path and group", []string{"envoy"}, envoy(Config{JWT: true, RBAC: true})},
+		{EnvoyExtProc, "token (cached), external processor decides on the request's body",
+			[]string{"envoy", "extproc"}, envoy(Config{JWT: true, ExtProc: true})},
+		{EnvoyBoth, "the same, and the processor sees the answer's body",
+			[]string{"envoy", "extproc"}, envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true})},
+		{Nginx, "grpc_pass; does nothing", []string{"nginx"}, nginx},
+		{HAProxy, "does nothing", []string{"haproxy"}, haproxy},
+	}
+}
+
+// Missing names the first program that t needs and bin does not hold, or "".
+func (t Target) Missing(bin string) string {
+	for _, name := range t.needs {
+		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// Setting is what all targets have in common.
+type Setting struct {
+	Bin      string // folder of the programs
+	Dir      string // folder for configurations and logs
+	Cores    string // as taskset lists them, "" for all
+	CPUs     int    // their number
+	Backend  string // the backend's address
+	Identity *Identity
+	// Ready makes one call to the address and gives what went wrong.
+	Ready func(ctx context.Context, address string) error
+}
+
+// Running is a target that answers.
+type Running struct {
+	Address string
+	Probe   probe.Spec // without processes for [Direct]
+	procs   []*process
+}
+
+// Start starts t and waits until it answers. On Linux it must be called on
+// the main thread, which lives as long as the processes may.
+func Start(ctx context.Context, t Target, s Setting) (*Running, error) {
+	l, err := newLauncher(t, s)
+	if err != nil {
+		return nil, err
+	}
+	r := &Running{Address: l.Address()}
+	err = t.launch(l)
+	r.procs = l.procs
+	if t.Name == Direct {
+		r.Address = s.Backend
+	}
+	if err == nil {
+		err = waitReady(ctx, l.procs, func(ctx context.Context) error { return s.Ready(ctx, r.Address) })
+	}
+	if err != nil {
+		r.Stop()
+		return nil, fmt.Errorf("%s: %w", t.Name, err)
+	}
+	for _, p := range l.procs {
+		r.Probe.PIDs = append(r.Probe.PIDs, p.pid())
+	}
+	r.Probe.HeapURL = l.heapURL
+	return r, nil
+}
+
+// Stop ends the processes, the first to be started last.
+func (r *Running) Stop() {
+	for i := len(r.procs) - 1; i >= 0; i-- {
+		r.procs[i].stop()
+	}
+}
+
+var errNoCPUs = errors.New("a target needs at least one core")
+
+// StartBackend starts the backend, which is the benchmark's own program, on
+// the given cores.
+func StartBackend(ctx context.Context, s Setting, self, cores string) (*Running, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	r := &Running{Address: fmt.Sprintf("127.0.0.1:%d", port)}
+	p, err := start(s.Dir, cores, self, "backend", "-listen", r.Address)
+	if err != nil {
+		return nil, err
+	}
+	r.procs, r.Probe.PIDs = []*process{p}, []int{p.pid()}
+	if err := waitReady(ctx, r.procs, func(ctx context.Context) error { return s.Ready(ctx, r.Address) }); err != nil {
+		r.Stop()
+		return nil, fmt.Errorf("backend: %w", err)
+	}
+	return r, nil
+}
