@@ -123,14 +123,3 @@ func (s *shard) drop(e *entry) {
 	s.ring = s.ring[:len(s.ring)-1]
 	delete(s.at, e.of)
 }
-
-func (c *cache) len() int {
-	n := 0
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.RLock()
-		n += len(s.ring)
-		s.mu.RUnlock()
-	}
-	return n
-}
