@@ -30,6 +30,15 @@ func (c *checker) add(path, format string, args ...any) {
 	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
+// found returns the problems of a check of one file.
+func (c *checker) found() []access.Problem {
+	var problems []access.Problem
+	for _, p := range c.problems {
+		problems = append(problems, p.Problem)
+	}
+	return problems
+}
+
 // check looks at every file. Roles are gathered first: a binding may name a
 // role of a later file.
 func check(files []File, opts Options) []Problem {
@@ -136,13 +145,17 @@ func (c *checker) binding(path string, b Binding) {
 	if len(b.Groups) == 0 && len(b.Subjects) == 0 {
 		c.add(path, "binding has neither groups nor subjects, so nobody gets the role")
 	}
-	for i, g := range b.Groups {
-		c.group(fmt.Sprintf("%s.groups[%d]", path, i), g)
-	}
+	c.groups(path+".groups", b.Groups)
 	for i, s := range b.Subjects {
 		if issuer, subject, ok := strings.Cut(s, "#"); !ok || issuer == "" || subject == "" {
 			c.add(fmt.Sprintf("%s.subjects[%d]", path, i), "subject %q is not of the form issuer#subject, as in https://issuer.example#alice", s)
 		}
+	}
+}
+
+func (c *checker) groups(path string, groups []string) {
+	for i, g := range groups {
+		c.group(fmt.Sprintf("%s[%d]", path, i), g)
 	}
 }
 

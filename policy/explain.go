@@ -141,7 +141,7 @@ func (x *Explanation) WriteText(w io.Writer) error {
 	if x.Allowed {
 		verdict = "allowed"
 	}
-	fmt.Fprintf(&b, "%s: %s, verb %s, %s\n", verdict, shown(x.Principal), x.Verb, shownModel(x.Model))
+	fmt.Fprintf(&b, "%s: %s, verb %s, %s\n", verdict, access.Quote(x.Principal), x.Verb, shownModel(x.Model))
 	fmt.Fprintf(&b, "decided by: %s\n", x.Rule)
 	fmt.Fprintf(&b, "groups: %s\n", orNone(strings.Join(x.Groups, ", ")))
 	b.WriteString("roles:" + x.head(len(x.Roles)))
@@ -178,5 +178,5 @@ func shownModel(model string) string {
 	if model == "" {
 		return "no model"
 	}
-	return "model " + shown(model)
+	return "model " + access.Quote(model)
 }

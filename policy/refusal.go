@@ -2,18 +2,13 @@ package policy
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
 )
 
-// Bounds on what a refusal repeats: how many roles it offers, and how many
-// bytes of a name that the caller made up.
-const (
-	maxOffered = 3
-	maxShown   = 128
-)
+// maxOffered is how many roles a refusal offers.
+const maxOffered = 3
 
 // RolesFor returns the names of the roles that would allow verb on model to
 // someone who held no other role: at most limit of them, sorted, and how many
@@ -68,13 +63,17 @@ func (p *Policy) nextStep(verb access.Verb, model string, d access.Decision) str
 }
 
 func shownPrincipal(who *access.Principal) string {
-	switch {
-	case who == nil:
+	if who == nil {
 		return "a caller without identity"
-	case who.Name == "":
-		return "principal " + shown(who.ID())
 	}
-	return fmt.Sprintf("principal %s (%s)", shown(who.Name), shown(who.ID()))
+	id := who.ID()
+	if who.Issuer == "" {
+		id = who.Subject // as in tests and questions; identity always knows one
+	}
+	if who.Name == "" || who.Name == id {
+		return "principal " + access.Quote(id)
+	}
+	return fmt.Sprintf("principal %s (%s)", access.Quote(who.Name), access.Quote(id))
 }
 
 func shownAct(verb access.Verb, model string) string {
@@ -84,14 +83,5 @@ func shownAct(verb access.Verb, model string) string {
 	case model == "":
 		return fmt.Sprintf("use verb %s on all models", verb)
 	}
-	return fmt.Sprintf("use verb %s on model %s", verb, shown(model))
-}
-
-// shown quotes what a caller sent, in ASCII and cut: it may hold anything, and
-// a megabyte of it.
-func shown(s string) string {
-	if len(s) <= maxShown {
-		return strconv.QuoteToASCII(s)
-	}
-	return fmt.Sprintf("%s... (%d bytes)", strconv.QuoteToASCII(s[:maxShown]), len(s))
+	return fmt.Sprintf("use verb %s on model %s", verb, access.Quote(model))
 }

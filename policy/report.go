@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/sluice-gateway/sluice/access"
 )
 
 // SuiteResult is what came of one suite.
@@ -146,10 +148,13 @@ func (r Report) WriteJUnit(w io.Writer) error {
 	return err
 }
 
+// plainName is how long a name may be that is shown without quotes, in bytes.
+const plainName = 128
+
 // shownName leaves a plain name as it is and quotes any other.
 func shownName(s string) string {
-	if len(s) <= maxShown && printable(s) {
+	if len(s) <= plainName && printable(s) {
 		return s
 	}
-	return shown(s)
+	return access.Quote(s)
 }

@@ -37,9 +37,7 @@ type Test struct {
 func (s *Suite) Check(opts Options) []access.Problem {
 	c := &checker{sources: opts.Sources}
 	for _, name := range sortedKeys(s.Principals) {
-		for i, g := range s.Principals[name].Groups {
-			c.group(fmt.Sprintf("principals.%s.groups[%d]", name, i), g)
-		}
+		c.groups("principals."+name+".groups", s.Principals[name].Groups)
 	}
 	if len(s.Tests) == 0 {
 		c.add("tests", "suite has no tests")
@@ -47,11 +45,7 @@ func (s *Suite) Check(opts Options) []access.Problem {
 	for i, t := range s.Tests {
 		s.checkTest(c, fmt.Sprintf("tests[%d]", i), t)
 	}
-	var problems []access.Problem
-	for _, p := range c.problems {
-		problems = append(problems, p.Problem)
-	}
-	return problems
+	return c.found()
 }
 
 func (s *Suite) checkTest(c *checker, path string, t Test) {
@@ -79,9 +73,16 @@ func (s *Suite) checkTest(c *checker, path string, t Test) {
 	}
 }
 
-// principal makes the caller that a fixture describes.
-func (s *Suite) principal(name string) *access.Principal {
-	f := s.Principals[name]
+// Check returns what is wrong with the fixture: groups that no principal could
+// have with the identity sources there are.
+func (f *Fixture) Check(opts Options) []access.Problem {
+	c := &checker{sources: opts.Sources}
+	c.groups("groups", f.Groups)
+	return c.found()
+}
+
+// Principal makes the caller that the fixture called name describes.
+func (f *Fixture) Principal(name string) *access.Principal {
 	p := &access.Principal{Issuer: f.Issuer, Subject: f.Subject, Name: name, Groups: slices.Clone(f.Groups)}
 	if p.Subject == "" {
 		p.Subject = name
@@ -103,7 +104,8 @@ func (s *Suite) Run(p *Policy, file string) SuiteResult {
 			models = []string{""}
 		}
 		for _, name := range t.Principals {
-			who := s.principal(name)
+			fixture := s.Principals[name]
+			who := fixture.Principal(name)
 			for _, model := range models {
 				for _, word := range sortedKeys(t.Expect) {
 					result.Cases = append(result.Cases, tryCase(p, t, who, model, word))

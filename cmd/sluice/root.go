@@ -36,6 +36,6 @@ calls, decides what they may do to which model, and writes it down.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newServeCmd(), newCheckCmd(), newDemoCmd(), newVersionCmd())
+	root.AddCommand(newServeCmd(), newCheckCmd(), newDemoCmd(), newPolicyCmd(), newVersionCmd())
 	return root
 }

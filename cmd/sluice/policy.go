@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/policy"
+)
+
+// The exit codes of the policy commands beside the common ones.
+const (
+	exitNotCompiled = 3 // the policy, or a suite, has problems
+	exitTestFailed  = 4
+)
+
+func newPolicyCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Ask and test a policy, without a server",
+		Long: `The policy commands read policy files and answer questions about them. They need
+no server and no secrets, and change nothing.
+
+The files are those of --policy, or those that the configuration names. With the
+configuration the identity sources are known too, so that groups and the
+issuer of --as can be checked.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	cmd.AddCommand(newPolicyCanICmd(), newPolicyWhoCanCmd(), newPolicyExplainCmd(), newPolicyTestCmd())
+	return cmd
+}
+
+// policyFlags say which policy is asked, and how the answer looks.
+type policyFlags struct {
+	files  []string
+	config string
+	output string
+}
+
+// add adds the flags; the first of formats is the default.
+func (f *policyFlags) add(cmd *cobra.Command, formats ...string) {
+	cmd.Flags().StringArrayVarP(&f.files, "policy", "p", nil, "a policy `file`; may be repeated")
+	cmd.Flags().StringVarP(&f.output, "output", "o", formats[0], strings.Join(formats, ", "))
+	configFlag(cmd, &f.config)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		for _, known := range formats {
+			if f.output == known {
+				return nil
+			}
+		}
+		return usage("--output %q: use one of %s%s", f.output, strings.Join(formats, ", "), access.DidYouMean(f.output, formats))
+	}
+}
+
+// loadedPolicy is a policy and what the configuration says about who is asked
+// for. Without a configuration there are no sources.
+type loadedPolicy struct {
+	*policy.Policy
+	options policy.Options
+	issuers []string
+}
+
+// load compiles the policy files. The configuration is read where it is asked
+// for, or where nothing else says which files. Only its keys are looked at:
+// its secrets and certificates need not be on this machine.
+func (f *policyFlags) load(cmd *cobra.Command) (*loadedPolicy, error) {
+	loaded, files := &loadedPolicy{}, f.files
+	if len(files) == 0 || cmd.Flags().Changed("config") {
+		var c config.Config
+		if err := decodeFile(f.config, &c); err != nil {
+			return nil, hint(err, len(files) == 0 && !cmd.Flags().Changed("config"))
+		}
+		loaded.options.Sources = c.Identity.Sources()
+		for _, o := range c.Identity.OIDC {
+			loaded.issuers = append(loaded.issuers, o.Issuer)
+		}
+		if len(files) == 0 {
+			files = besides(f.config, c.Policy)
+		}
+	}
+	if len(files) == 0 {
+		return nil, &exitError{exitNotCompiled, fmt.Errorf("%s names no policy files", f.config)}
+	}
+	var err error
+	loaded.Policy, err = compileFiles(files, loaded.options)
+	return loaded, err
+}
+
+// hint says what else could be done where a default file is missing.
+func hint(err error, byDefault bool) error {
+	if byDefault && errors.Is(err, os.ErrNotExist) {
+		return usage("%w; name policy files with --policy, or a configuration with --config", err)
+	}
+	return err
+}
+
+// besides makes relative paths relative to the folder of file.
+func besides(file string, paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if !filepath.IsAbs(p) {
+			p = filepath.Join(filepath.Dir(file), p)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func compileFiles(paths []string, opts policy.Options) (*policy.Policy, error) {
+	var files []policy.File
+	var all config.Problems
+	positions := map[string]*config.Positions{}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		file := policy.File{Name: path}
+		at, problems := config.Decode(path, data, &file.Document)
+		files, positions[path], all = append(files, file), at, append(all, problems...)
+	}
+	p, problems := policy.Compile(files, opts)
+	for _, problem := range problems {
+		all = append(all, positions[problem.File].Place("", []access.Problem{problem.Problem})...)
+	}
+	return p, notCompiled(all)
+}
+
+// decodeFile reads one YAML file.
+func decodeFile(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	_, problems := config.Decode(path, data, into)
+	return notCompiled(problems)
+}
+
+// notCompiled is nil without problems, and else shows one a line, file by file
+// from top to bottom.
+func notCompiled(problems config.Problems) error {
+	slices.SortStableFunc(problems, func(a, b config.Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
+	})
+	if err := problems.Err(); err != nil {
+		return &exitError{exitNotCompiled, err}
+	}
+	return nil
+}
+
+// asker is who a question is about.
+type asker struct {
+	as, issuer string
+	groups     []string
+}
+
+func (q *asker) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&q.as, "as", "", "who asks: a `subject`, or issuer#subject")
+	cmd.Flags().StringSliceVar(&q.groups, "groups", nil, "the `groups` that the subject is in, separated by commas")
+	cmd.Flags().StringVar(&q.issuer, "issuer", "", "who vouches for the subject, a `URL`; the configuration's, if it has one only")
+}
+
+// principal makes the caller that the flags describe. Without an issuer
+// no binding to a subject can count, which stderr is told.
+func (q *asker) principal(p *loadedPolicy, stderr io.Writer) (*access.Principal, error) {
+	if q.as == "" && len(q.groups) == 0 {
+		return nil, usage("say who asks: --as SUBJECT, --groups GROUP,GROUP or both")
+	}
+	f := policy.Fixture{Issuer: q.issuer, Subject: q.as, Groups: q.groups}
+	if issuer, subject, ok := strings.Cut(q.as, "#"); ok && q.issuer == "" {
+		f.Issuer, f.Subject = issuer, subject
+	}
+	if f.Issuer == "" && len(p.issuers) == 1 {
+		f.Issuer = p.issuers[0]
+	}
+	if f.Issuer == "" && q.as != "" {
+		fmt.Fprintln(stderr, "sluice: no --issuer, so bindings to subjects do not count")
+	}
+	if problems := f.Check(p.options); len(problems) > 0 {
+		return nil, usage("--groups: %s", problems[0].Message)
+	}
+	if q.as == "" {
+		return f.Principal("anybody"), nil
+	}
+	return f.Principal(""), nil
+}
+
+// verbAndModel reads the arguments VERB [MODEL].
+func verbAndModel(args []string) (access.Verb, string, error) {
+	if len(args) < 1 || len(args) > 2 {
+		return 0, "", usage("say VERB MODEL, or VERB alone for a call that names no model")
+	}
+	verb, ok := access.ParseVerb(args[0])
+	if !ok {
+		var known []string
+		for _, v := range access.Verbs() {
+			known = append(known, v.String())
+		}
+		return 0, "", usage("unknown verb %q%s; the verbs are %s", args[0], access.DidYouMean(args[0], known), strings.Join(known, " "))
+	}
+	if len(args) == 1 {
+		return verb, "", nil
+	}
+	return verb, args[1], nil
+}
