@@ -11,8 +11,10 @@
 //
 // It stands for a Triton without GPUs, started with explicit model control.
 // Where Triton's versions differ it answers as 2.51 does, which is the real
-// server of the end-to-end tests. Texts and status codes are those observed on
-// that server and read in the sources of server, core and repeat_backend.
+// server of the end-to-end tests, except that it refuses what killed that one
+// or was never a model's name, as newer ones do. Texts and status codes are
+// those observed on that server and read in the sources of server, core and
+// repeat_backend.
 //
 // What it does not do: batch, queue by priority, cache, write traces, or run
 // weights that a load request pushes. Those settings are accepted and reported

@@ -4,12 +4,18 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sluice-gateway/sluice/gen/inference"
 )
 
 // emptyFinalKey is the one parameter of the reserved prefix that a request may
 // have.
 const emptyFinalKey = "triton_enable_empty_final_response"
+
+// maxSequenceID is how long a sequence's name may be, in bytes.
+const maxSequenceID = 128
 
 // readParameters checks the types of the request's own parameters and keeps
 // those that mean something here.
@@ -53,6 +59,9 @@ func (c *call) readSequenceID(p *inference.InferParameter) error {
 			c.sequence.id = strconv.FormatUint(uint64(v.Int64Param), 10) //nolint:gosec // as Triton reads it
 		}
 	case *inference.InferParameter_StringParam:
+		if len(v.StringParam) > maxSequenceID {
+			return status.Errorf(codes.Unimplemented, "string correlation ID cannot be longer than %d characters", maxSequenceID)
+		}
 		c.sequence.id = v.StringParam
 	default:
 		return invalid("invalid value type for 'sequence_id' parameter, expected int64_param or string_param.")

@@ -65,8 +65,8 @@ func (s *Server) RepositoryModelLoad(ctx context.Context, req *inference.Reposit
 		return nil, err
 	}
 	name := req.GetModelName()
-	if strings.Trim(name, " \t") == "" || strings.ContainsAny(name, `/\`) {
-		return nil, invalid("Invalid model name: '%s'", name)
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
 	s.models.mu.RLock()
 	e := s.models.entry(name)
@@ -85,6 +85,17 @@ func (s *Server) RepositoryModelLoad(ctx context.Context, req *inference.Reposit
 	s.models.install(e, newInstance(e.model, config, o.version))
 	s.log.InfoContext(ctx, "model loaded", slog.String("model", name), slog.Int64("version", o.version), slog.Bool("override", o.given))
 	return &inference.RepositoryModelLoadResponse{}, nil
+}
+
+// checkName refuses what is no name, as Tritons newer than 2.51 do.
+func checkName(name string) error {
+	switch trimmed := strings.TrimSpace(name); {
+	case trimmed == "":
+		return invalid("Model name cannot be empty. Please enter a valid name to deploy.")
+	case trimmed == ".." || strings.Contains(trimmed, "/"):
+		return invalid("invalid model name '%s', model name must not contain path traversal characters", name)
+	}
+	return nil
 }
 
 // notPolled is Triton's one answer to a model that it does not have and to a

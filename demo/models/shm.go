@@ -51,7 +51,7 @@ func newRegions(allowed bool) *regions {
 
 // register opens the region key under name.
 func (r *regions) register(name, key string, offset, size uint64) error {
-	if strings.HasPrefix(strings.TrimPrefix(key, "/"), reservedKeys) {
+	if strings.HasPrefix(strings.TrimLeft(key, "/"), reservedKeys) {
 		return invalid("cannot register shared memory region '%s' with key '%s' as the key contains the reserved prefix '%s'", name, key, reservedKeys)
 	}
 	r.mu.Lock()
