@@ -30,7 +30,7 @@ func decode(file string, data []byte, into any, unbuilt map[string]string) (*Pos
 	d := &decoder{
 		unbuilt: unbuilt,
 		Positions: Positions{
-			file: file, at: make(map[string]place), wrong: make(map[string]bool),
+			file: file, at: make(map[string]place), wrong: make(map[string]bool), spoilt: make(map[string]bool),
 		},
 		active: make(map[*yaml.Node]bool),
 	}
@@ -57,7 +57,7 @@ type decoder struct {
 // problem notes one, at path's own position.
 func (d *decoder) problem(path, format string, args ...any) {
 	line, column := d.Locate(path)
-	d.wrong[path] = true
+	d.blame(path)
 	d.problems = append(d.problems, Problem{
 		File: d.file, Line: line, Column: column, Path: path, Message: fmt.Sprintf(format, args...),
 	})
@@ -172,7 +172,7 @@ func (d *decoder) unknown(key, at, path string, fields map[string]reflect.Value)
 	names := sortedKeys(fields)
 	d.problem(at, "unknown key%s", access.DidYouMean(key, names))
 	if meant := access.Suggest(key, names); meant != "" {
-		d.wrong[join(path, meant)] = true
+		d.blame(join(path, meant))
 	}
 }
 

@@ -36,7 +36,7 @@ type shared struct {
 	Common string `yaml:"common"`
 }
 
-type document struct {
+type sample struct {
 	shared `yaml:",inline"`
 
 	Inline  Embedded         `yaml:",inline"`
@@ -81,12 +81,12 @@ words: lone
 embedded: e
 any: { a: [1, 2.5, yes, null, true], b: { c: d } }
 `
-	var got document
+	var got sample
 	_, problems := config.Decode("f.yaml", []byte(text), &got)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	want := document{
+	want := sample{
 		Inline: Embedded{"e"}, Text: "hello", Flag: true, Number: 16, Ratio: 2, Size: 8 << 30,
 		Nets: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.0.1/32"), netip.MustParsePrefix("2001:db8::/32"),
@@ -154,7 +154,7 @@ func TestDecodeProblems(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var into document
+			var into sample
 			_, problems := config.Decode("f.yaml", []byte(tt.text), &into)
 			if len(problems) != 1 || !strings.Contains(problems.String(), tt.want) {
 				t.Errorf("got problems\n%s\nwant one with %q", problems, tt.want)
@@ -167,7 +167,7 @@ func TestDecodeProblems(t *testing.T) {
 // problem, which goes to logs.
 func TestDecodeRepeatsNoValue(t *testing.T) {
 	for _, text := range []string{"secret: hunter2", "number: hunter2", "flag: hunter2", "size: hunter2", "inner: { wait: hunter2 }", "inner: hunter2", "nets: [hunter2]"} {
-		var into document
+		var into sample
 		_, problems := config.Decode("f.yaml", []byte(text), &into)
 		if len(problems) != 1 || strings.Contains(problems.String(), "hunter2") {
 			t.Errorf("%s: %s", text, problems)
@@ -185,7 +185,7 @@ any: { a: 1, a: 2 }
 flag: nope
 `
 	want := []string{"1:1: number", "2:1: txt", "4:7: list[0].name", "4:16: list[0].wait", "5:5: list[1]", "6:14: any.a", "7:1: flag"}
-	var into document
+	var into sample
 	_, problems := config.Decode("f.yaml", []byte(text), &into)
 	if len(problems) != len(want) {
 		t.Fatalf("got %d problems, want %d:\n%s", len(problems), len(want), problems)
@@ -212,7 +212,7 @@ func TestDecodeBounds(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var into document
+			var into sample
 			_, problems := config.Decode("f.yaml", []byte(tt.text), &into)
 			if len(problems) != 1 || !strings.Contains(problems.String(), tt.want) {
 				t.Errorf("got %.300s, want %q", problems, tt.want)
@@ -230,7 +230,7 @@ list:
 map:
   x.y: { name: c }
 `
-	var into document
+	var into sample
 	at, problems := config.Decode("f.yaml", []byte(text), &into)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
@@ -259,7 +259,7 @@ map:
 // it and is left out.
 func TestPlaceLeavesConsequencesOut(t *testing.T) {
 	const text = "list:\n  - { nmae: a }\n  - { name: 12 }\n  - 5\n  - { name: c }\n"
-	var into document
+	var into sample
 	at, _ := config.Decode("f.yaml", []byte(text), &into)
 	var said []access.Problem
 	for i := range 4 {

@@ -9,10 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
-	"github.com/sluice-gateway/sluice/identity/oidc"
 	"github.com/sluice-gateway/sluice/policy"
 )
 
@@ -109,6 +108,9 @@ func (l *loader) policy(c *Config, at *Positions) *policy.Policy {
 	places := make(map[string]*Positions)
 	whole := true
 	for i, path := range c.Policy {
+		if slices.Index(c.Policy, path) < i {
+			continue // reported already
+		}
 		data, err := l.read(path)
 		if err != nil {
 			l.problems = append(l.problems, at.Place("", []access.Problem{{Path: indexed("policy", i), Message: path + " " + err.Error()}})...)
@@ -150,41 +152,4 @@ func anchored(path, dir string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
-}
-
-// checkFiles looks at every file and every secret that c refers to.
-func checkFiles(c *Config) []access.Problem {
-	var f found
-	walk(reflect.ValueOf(c).Elem(), "", func(v reflect.Value, path string) bool {
-		switch x := v.Interface().(type) {
-		case access.File:
-			if x != "" {
-				f.readable(path, string(x))
-			}
-		case access.Secret:
-			if !x.IsZero() {
-				f.resolvable(path, x)
-			}
-		case oidc.Location:
-			if file, ok := strings.CutPrefix(string(x), "file:"); ok {
-				f.readable(path, file)
-			}
-		}
-		return true
-	})
-	return f
-}
-
-func (f *found) readable(path, file string) {
-	if strings.Contains(file, "-----BEGIN") {
-		f.add(path, "must be the path of a PEM file, not its text")
-	} else if _, err := readFile(file); err != nil {
-		f.add(path, "%s %v", file, err)
-	}
-}
-
-func (f *found) resolvable(path string, s access.Secret) {
-	if _, err := s.Resolve(); err != nil {
-		f.add(path, "%v", err)
-	}
 }

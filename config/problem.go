@@ -77,9 +77,10 @@ func (ps Problems) sorted() Problems {
 type Positions struct {
 	file string
 	at   map[string]place
-	// wrong holds the paths that the decoder has complained about already:
-	// what a part has to say about the value there is a consequence.
-	wrong map[string]bool
+	// wrong holds the paths that the decoder has complained about already, and
+	// spoilt their parents: what a part has to say about the values there is a
+	// consequence ("is empty" where the only key was refused).
+	wrong, spoilt map[string]bool
 }
 
 type place struct{ line, column int }
@@ -109,13 +110,21 @@ func (ps *Positions) Place(prefix string, problems []access.Problem) Problems {
 	var placed Problems
 	for _, p := range problems {
 		path := join(prefix, p.Path)
-		if ps.hopeless(path) {
+		if ps.spoilt[path] || ps.hopeless(path) {
 			continue
 		}
 		line, column := ps.Locate(path)
 		placed = append(placed, Problem{File: ps.file, Line: line, Column: column, Path: path, Message: p.Message})
 	}
 	return placed
+}
+
+// blame marks what stands at path as wrong.
+func (ps *Positions) blame(path string) {
+	ps.wrong[path] = true
+	if path != "" {
+		ps.spoilt[parent(path)] = true
+	}
 }
 
 // hopeless tells whether path or something above it could not be decoded.
