@@ -45,7 +45,7 @@ func parseClaims(text []byte) (Claims, error) {
 	}
 	var claims Claims
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
+	decoder.SetNumberType(json.UnmarshalJSONNumber)
 	if err := decoder.Decode(&claims); err != nil || claims == nil {
 		return nil, errJSON
 	}

@@ -43,7 +43,7 @@ func (s suite) taken(t *testing.T) {
 	})
 	s.bubble(t, "a token seen before gives the same principal", func(t *testing.T, p *play) {
 		token := p.issuer.Token(t, EC(), nil)
-		if p.takes(t, token) != p.takes(t, token) {
+		if first := p.takes(t, token); p.takes(t, token) != first {
 			t.Error("got two principals")
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/identity"
 )
 
-var errStale = errors.New("the keys could not be fetched for too long")
+var errSilent = errors.New("the issuer has not answered yet")
 
 // Ready waits for the keys that the token needs: for the first fetch, or for
 // one more where the token names a key that is not known (OpenID Connect Core
@@ -34,11 +34,11 @@ func (p *Provider) Ready(ctx context.Context, token *identity.Token) error {
 	if p.settled(r, token) {
 		return nil
 	}
-	p.await(ctx, true)
+	answered := p.await(ctx, true)
 	if p.settled(p.ring.Load(), token) {
 		return nil
 	}
-	if err := p.lastFailure(); err != nil {
+	if !answered || p.lastFailure() != nil {
 		return p.away()
 	}
 	return unpublished()
@@ -54,23 +54,29 @@ func (p *Provider) settled(r *ring, token *identity.Token) bool {
 }
 
 // await waits for the fetch that is under way, and begins one if that is
-// wanted and due.
-func (p *Provider) await(ctx context.Context, begin bool) {
+// wanted and due. It returns false if it waited in vain.
+func (p *Provider) await(ctx context.Context, begin bool) bool {
 	round := p.join(begin)
 	if round == nil {
-		return
+		return true
 	}
+	defer p.leave()
 	timer := time.NewTimer(askWait)
 	defer timer.Stop()
 	select {
 	case <-round:
+		return true
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-p.done:
 	}
+	return false
+}
+
+func (p *Provider) leave() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.waiting--
-	p.mu.Unlock()
 }
 
 func (p *Provider) join(begin bool) chan struct{} {
@@ -125,7 +131,7 @@ func (p *Provider) away() error {
 	defer p.mu.Unlock()
 	cause := p.failure
 	if cause == nil {
-		cause = errStale
+		cause = errSilent
 	}
 	return identity.Away(p.cfg.Name, max(0, p.retry.Sub(p.now())), cause)
 }
