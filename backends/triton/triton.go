@@ -123,12 +123,15 @@ func (b *Backend) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 	if err != nil {
 		return nil, b.explain(ctx, err)
 	}
-	return &stream{ClientStream: s, backend: b}, nil
+	return &stream{ClientStream: s, backend: b, caller: ctx}, nil
 }
 
+// stream keeps the caller's context: grpc-go ends its own when the stream does,
+// whoever ended it.
 type stream struct {
 	grpc.ClientStream
 	backend *Backend
+	caller  context.Context //nolint:containedctx // the stream's own
 }
 
 // RecvMsg returns io.EOF at the stream's good end.
@@ -137,7 +140,7 @@ func (s *stream) RecvMsg(m any) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return s.backend.explain(s.Context(), err)
+	return s.backend.explain(s.caller, err)
 }
 
 func (b *Backend) supports(method string) error {
