@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +19,44 @@ import (
 // watched is a watcher at work, inside a bubble of synctest.
 type watched struct {
 	*testing.T
-	path    string
-	hup     chan os.Signal
+	path string
+	hup  chan os.Signal
+
+	mu      sync.Mutex // guards the rest against the watcher's goroutine
 	log     bytes.Buffer
 	applied []*config.Config
 	refuse  error
+}
+
+// Write takes a line of the log.
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+func (w *watched) apply(_ context.Context, _, loaded *config.Config) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuse == nil {
+		w.applied = append(w.applied, loaded)
+	}
+	return w.refuse
+}
+
+// refuseWith makes Apply answer err from now on.
+func (w *watched) refuseWith(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse = err
+}
+
+// takeLog returns what was logged since the last call.
+func (w *watched) takeLog() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.log.Reset()
+	return w.log.String()
 }
 
 // watch runs test with a watcher over files; the watcher polls every 2 s.
@@ -30,18 +64,12 @@ func watch(t *testing.T, files map[string]string, test func(w *watched)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &watched{T: t, path: lay(t, files), hup: make(chan os.Signal)}
-		watcher := &config.Watcher{Path: w.path, Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
-		watcher.Apply = func(_ context.Context, _, loaded *config.Config) error {
-			if w.refuse == nil {
-				w.applied = append(w.applied, loaded)
-			}
-			return w.refuse
-		}
+		watcher := &config.Watcher{Path: w.path, Logger: slog.New(slog.NewTextHandler(w, nil)), Apply: w.apply}
 		first, problems := watcher.Load()
 		if err := problems.Err(); err != nil {
 			t.Fatal(err)
 		}
-		w.applied = append(w.applied, first)
+		_ = w.apply(t.Context(), nil, first)
 		ctx, cancel := context.WithCancel(t.Context())
 		go watcher.Run(ctx, w.hup)
 		test(w)
@@ -55,6 +83,8 @@ func (w *watched) after(d time.Duration, want int) {
 	w.Helper()
 	time.Sleep(d)
 	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if len(w.applied) != want {
 		w.Errorf("applied %d configurations, want %d; log:\n%s", len(w.applied), want, w.log.String())
 	}
@@ -63,12 +93,12 @@ func (w *watched) after(d time.Duration, want int) {
 // logged expects words in the log since the last call.
 func (w *watched) logged(words ...string) {
 	w.Helper()
+	log := w.takeLog()
 	for _, word := range words {
-		if !strings.Contains(w.log.String(), word) {
-			w.Errorf("%q is not in the log:\n%s", word, w.log.String())
+		if !strings.Contains(log, word) {
+			w.Errorf("%q is not in the log:\n%s", word, log)
 		}
 	}
-	w.log.Reset()
 }
 
 func (w *watched) put(name, content string) {
@@ -120,8 +150,8 @@ func TestWatcherKeepsTheOldOneInForce(t *testing.T) {
 		w.after(3*time.Second, 1)
 		w.logged("policy.yaml:1:1: roles: must be a mapping", "policy.yaml:2:1: binding: unknown key", "stays in force", "problems=2")
 		w.after(time.Hour, 1)
-		if w.log.Len() > 0 {
-			w.Errorf("the same problems are logged again: %s", w.log.String())
+		if log := w.takeLog(); log != "" {
+			w.Errorf("the same problems are logged again: %s", log)
 		}
 		w.put("policy.yaml", otherPolicy)
 		w.after(3*time.Second, 2)
@@ -164,11 +194,11 @@ func TestWatcherOnSignal(t *testing.T) {
 
 func TestWatcherWhereApplyRefuses(t *testing.T) {
 	watch(t, rightFiles(), func(w *watched) {
-		w.refuse = errors.New("no room")
+		w.refuseWith(errors.New("no room"))
 		w.put("policy.yaml", otherPolicy)
 		w.after(3*time.Second, 1)
 		w.logged("not taken over", "no room")
-		w.refuse = nil
+		w.refuseWith(nil)
 		w.hup <- os.Interrupt
 		w.after(0, 2)
 	})
@@ -188,8 +218,8 @@ func TestWatcherNamesWhatNeedsARestart(t *testing.T) {
 		w.logged("need a restart")
 		w.put("sluice.yaml", document(nil))
 		w.after(3*time.Second, 4)
-		if strings.Contains(w.log.String(), "restart") {
-			w.Errorf("nothing differs from the start any more: %s", w.log.String())
+		if log := w.takeLog(); strings.Contains(log, "restart") {
+			w.Errorf("nothing differs from the start any more: %s", log)
 		}
 	})
 }
