@@ -24,6 +24,9 @@ const Poison = 0xDB
 const (
 	// keptFreed is how many freed buffers are watched for writes.
 	keptFreed = 256
+	// leastCap is above the capacity up to which mem.NewBuffer leaves buffers to
+	// the garbage collector, and never gives them back.
+	leastCap = 1<<10 + 1
 	// patience is how long Check waits for buffers that goroutines of gRPC's
 	// still hold: they are on their way out when a server has stopped.
 	patience = 10 * time.Second
@@ -52,7 +55,7 @@ func NewPool() *Pool {
 
 // Get returns a new buffer of n bytes.
 func (p *Pool) Get(n int) *[]byte {
-	b := make([]byte, n, max(n, 1))
+	b := make([]byte, n, max(n, leastCap))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.out) == 0 {
