@@ -15,7 +15,7 @@ import (
 const (
 	benchRoles   = 1000
 	benchEntries = 10 // a role
-	benchGroups  = 50 // of the caller
+	benchEvery   = 20 // the caller is in each of so many groups
 )
 
 // shape is a way to write 10,000 patterns, and a model for each outcome.
@@ -47,10 +47,10 @@ func shapes() []shape {
 }
 
 // big makes the policy of a shape. Every fourth role denies unload.
-func big(t testing.TB, s shape) *policy.Policy {
+func big(t testing.TB, s shape, roles int) *policy.Policy {
 	t.Helper()
 	d := policy.Document{Roles: map[string][]policy.Entry{}}
-	for r := range benchRoles {
+	for r := range roles {
 		name := fmt.Sprintf("role-%d", r)
 		for e := range benchEntries {
 			entry := allow(on(s.pattern(r*benchEntries+e)), "infer", "describe")
@@ -64,21 +64,21 @@ func big(t testing.TB, s shape) *policy.Policy {
 	return compile(t, d)
 }
 
-// caller is in every twentieth group; allowed models are of its second role,
-// entry 5.
-func bigCaller() *access.Principal {
+// bigCaller is in every twentieth of as many groups as there are roles.
+func bigCaller(roles int) *access.Principal {
 	who := member()
-	for g := range benchGroups {
-		who.Groups = append(who.Groups, fmt.Sprintf("group-%d", g*benchRoles/benchGroups))
+	for g := 0; g < roles; g += benchEvery {
+		who.Groups = append(who.Groups, fmt.Sprintf("group-%d", g))
 	}
 	return who
 }
 
-const ownEntry = 20*benchEntries + 5
+// ownEntry is an entry of the second role that the caller has.
+const ownEntry = benchEvery*benchEntries + 5
 
 func BenchmarkDecide(b *testing.B) {
 	for _, s := range shapes() {
-		p, who := big(b, s), bigCaller()
+		p, who := big(b, s, benchRoles), bigCaller(benchRoles)
 		for _, c := range []struct {
 			outcome string
 			verb    access.Verb
@@ -97,7 +97,7 @@ func BenchmarkDecide(b *testing.B) {
 // BenchmarkDecideParallel has every processor decide about one principal.
 func BenchmarkDecideParallel(b *testing.B) {
 	s := shapes()[1]
-	e, who, model := policy.NewEngine(big(b, s)), bigCaller(), s.allowed(ownEntry)
+	e, who, model := policy.NewEngine(big(b, s, benchRoles)), bigCaller(benchRoles), s.allowed(ownEntry)
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
@@ -111,7 +111,7 @@ func BenchmarkDecideParallel(b *testing.B) {
 // processor's caches nor its predictor know the way.
 func BenchmarkDecideManyModels(b *testing.B) {
 	for _, s := range shapes()[:4] {
-		p, who := big(b, s), bigCaller()
+		p, who := big(b, s, benchRoles), bigCaller(benchRoles)
 		rnd, models := rand.New(rand.NewPCG(1, 1)), make([]string, 1<<14)
 		for i := range models {
 			models[i] = s.allowed(rnd.IntN(benchRoles * benchEntries))
@@ -129,7 +129,7 @@ func BenchmarkDecideManyModels(b *testing.B) {
 
 func BenchmarkVisible(b *testing.B) {
 	for _, s := range shapes()[:2] {
-		p, who, model := big(b, s), bigCaller(), s.allowed(ownEntry)
+		p, who, model := big(b, s, benchRoles), bigCaller(benchRoles), s.allowed(ownEntry)
 		b.Run(s.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -142,7 +142,7 @@ func BenchmarkVisible(b *testing.B) {
 // BenchmarkFirstDecision is what the first call of a new principal pays.
 func BenchmarkFirstDecision(b *testing.B) {
 	s := shapes()[0]
-	p, who, model := big(b, s), bigCaller(), s.allowed(ownEntry)
+	p, who, model := big(b, s, benchRoles), bigCaller(benchRoles), s.allowed(ownEntry)
 	b.ReportAllocs()
 	for b.Loop() {
 		who.SetMemo(nil)
@@ -155,7 +155,7 @@ func BenchmarkCompile(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				big(b, s)
+				big(b, s, benchRoles)
 			}
 		})
 	}
@@ -163,7 +163,7 @@ func BenchmarkCompile(b *testing.B) {
 
 func BenchmarkRefusal(b *testing.B) {
 	s := shapes()[0]
-	p, who, model := big(b, s), bigCaller(), s.allowed(0)
+	p, who, model := big(b, s, benchRoles), bigCaller(benchRoles), s.allowed(0)
 	d := p.Decide(who, access.Infer, model)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -176,7 +176,7 @@ func BenchmarkRefusal(b *testing.B) {
 func TestDecideAllocatesNothing(t *testing.T) {
 	for _, s := range shapes() {
 		t.Run(s.name, func(t *testing.T) {
-			e, who := policy.NewEngine(big(t, s)), bigCaller()
+			e, who := policy.NewEngine(big(t, s, 100)), bigCaller(100)
 			if !e.Decide(who, access.Infer, s.allowed(ownEntry)).Allowed {
 				t.Fatalf("%q is not allowed", s.allowed(ownEntry))
 			}

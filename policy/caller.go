@@ -15,7 +15,7 @@ func (p *Policy) caller(who *access.Principal) *caller {
 
 // resolve finds the principal's roles by its groups and by who it is.
 func (p *Policy) resolve(who *access.Principal) *caller {
-	set := newRoleSet(len(p.roles))
+	set := newBitset(len(p.roles))
 	for _, g := range who.Groups {
 		for _, r := range p.groups[g] {
 			set.add(r)
@@ -24,5 +24,6 @@ func (p *Policy) resolve(who *access.Principal) *caller {
 	for _, r := range p.subjects[subject{who.Issuer, who.Subject}] {
 		set.add(r)
 	}
-	return &caller{set: set, list: set.members()}
+	list := set.members()
+	return &caller{set: set, list: list, allow: p.allow.itemsOf(list), deny: p.deny.itemsOf(list)}
 }

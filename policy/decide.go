@@ -30,10 +30,10 @@ func (p *Policy) Decide(who *access.Principal, verb access.Verb, model string) a
 		return access.Decision{Reason: access.ReasonNoRole, Rule: ruleNoRole}
 	}
 	c := p.caller(who)
-	if q := (probe{caller: c, want: setOf(verb)}); p.deny.ask(&q, verb, model, denyByStar) {
+	if q := (probe{caller: c, mine: c.deny, want: setOf(verb)}); p.deny.ask(&q, verb, model, denyByStar) {
 		return access.Decision{Reason: access.ReasonDeniedByRole, Rule: p.roles[q.role].denies}
 	}
-	if q := (probe{caller: c, want: setOf(verb)}); p.allow.ask(&q, verb, model, allowByStar) {
+	if q := (probe{caller: c, mine: c.allow, want: setOf(verb)}); p.allow.ask(&q, verb, model, allowByStar) {
 		return access.Decision{Allowed: true, Rule: p.roles[q.role].allows}
 	}
 	return access.Decision{Reason: access.ReasonNoRole, Rule: ruleNoRole}
@@ -61,12 +61,12 @@ func (p *Policy) Visible(who *access.Principal, model string) bool {
 		return false
 	}
 	c := p.caller(who)
-	denied := probe{caller: c, want: modelVerbs, every: true}
+	denied := probe{caller: c, mine: c.deny, want: modelVerbs, every: true}
 	p.deny.find(&denied, model)
 	if denied.got.has(access.List) {
 		return false
 	}
-	allowed := probe{caller: c, want: modelVerbs &^ denied.got}
+	allowed := probe{caller: c, mine: c.allow, want: modelVerbs &^ denied.got}
 	p.allow.find(&allowed, model)
 	return allowed.got != 0
 }

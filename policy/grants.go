@@ -9,27 +9,6 @@ import (
 // gets a bitset of roles.
 const lightMost = 16
 
-// roleSet is a bitset of role numbers. All sets of one policy are equally
-// long.
-type roleSet []uint64
-
-func newRoleSet(roles int) roleSet { return make(roleSet, (roles+63)/64) }
-
-func (s roleSet) add(r uint32) { s[r>>6] |= 1 << (r & 63) }
-
-func (s roleSet) has(r uint32) bool { return s[r>>6]&(1<<(r&63)) != 0 }
-
-// members lists the set's roles in ascending order.
-func (s roleSet) members() []uint32 {
-	var roles []uint32
-	for w, word := range s {
-		for ; word != 0; word &= word - 1 {
-			roles = append(roles, uint32(w<<6+bits.TrailingZeros64(word)))
-		}
-	}
-	return roles
-}
-
 // grant is what one role has on a pattern.
 type grant struct {
 	role  uint32
@@ -41,7 +20,7 @@ type grant struct {
 type grants struct {
 	verbs  verbSet // of any role
 	list   []grant
-	byVerb []roleSet // indexed by verb; nil with few roles
+	byVerb []bitset // indexed by verb; nil with few roles
 }
 
 // newGrants sorts list and merges what it says of the same role.
@@ -63,10 +42,10 @@ func newGrants(list []grant, roles int) *grants {
 }
 
 func (g *grants) spread(roles int) {
-	g.byVerb = make([]roleSet, bits.Len32(uint32(g.verbs)))
+	g.byVerb = make([]bitset, bits.Len32(uint32(g.verbs)))
 	for left := g.verbs; left != 0; left &= left - 1 {
 		verb := left.lowest()
-		g.byVerb[verb] = newRoleSet(roles)
+		g.byVerb[verb] = newBitset(roles)
 		for _, l := range g.list {
 			if l.verbs.has(verb) {
 				g.byVerb[verb].add(l.role)
@@ -97,7 +76,7 @@ func (g *grants) held(c *caller, want verbSet) (got verbSet, role uint32) {
 }
 
 // collect adds to s every role that has one of the wanted verbs here.
-func (g *grants) collect(s roleSet, want verbSet) {
+func (g *grants) collect(s bitset, want verbSet) {
 	for _, l := range g.list {
 		if l.verbs&want != 0 {
 			s.add(l.role)
@@ -107,13 +86,16 @@ func (g *grants) collect(s roleSet, want verbSet) {
 
 // caller is what one policy knows of a principal: the roles it has.
 type caller struct {
-	set  roleSet
+	set  bitset
 	list []uint32 // the same, ascending
+	// allow and deny are the items of the policy's indexes that these roles
+	// have.
+	allow, deny bitset
 }
 
 // first returns the lowest of the caller's roles that is in s. It goes
 // through whichever is shorter, the caller's roles or the words of the sets.
-func (c *caller) first(s roleSet) (uint32, bool) {
+func (c *caller) first(s bitset) (uint32, bool) {
 	if len(c.list) < len(s) {
 		for _, r := range c.list {
 			if s.has(r) {

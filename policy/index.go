@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // index finds the patterns that match a model without trying each. A pattern
 // lies under its longest literal part: a name without stars in a map, a
@@ -20,31 +17,24 @@ type index struct {
 	heads anchored
 	tails anchored // its keys are reversed
 	mids  floating
+	items []item // of heads, tails and mids
+	// byRole are the numbers of the items that each role has.
+	byRole [][]uint32
 }
 
-// item is one pattern under a key. Items of a key lie side by side, with what
-// rules most of them out.
+// item is one pattern under a key. Its number is its place in the index.
 type item struct {
-	verbs   verbSet // of any role
-	role    uint32  // the only one, or manyRoles
-	sure    bool    // to have found the key is enough
-	grants  *grants
-	pattern *pattern
+	*grants
+	pattern pattern
+	sure    bool // to have found the key is enough
 }
 
-const manyRoles = ^uint32(0)
-
-func newItem(p *pattern, g *grants) item {
-	it := item{verbs: g.verbs, role: manyRoles, sure: p.lone(), grants: g, pattern: p}
-	if len(g.list) == 1 {
-		it.role = g.list[0].role
-	}
-	return it
-}
+// span is the items of a key, which are neighbours.
+type span struct{ lo, hi uint32 }
 
 // newIndex takes the grants of each pattern by the pattern's normalised text.
 func newIndex(byPattern map[string][]grant, roles int) *index {
-	x := &index{exact: map[string]*grants{}}
+	x := &index{exact: map[string]*grants{}, byRole: make([][]uint32, roles)}
 	var all []grant
 	var places [atMid + 1]map[string][]item
 	for i := range places {
@@ -60,25 +50,56 @@ func newIndex(byPattern map[string][]grant, roles int) *index {
 			x.star = g
 		default:
 			where, key := p.anchor()
-			places[where][key] = append(places[where][key], newItem(&p, g))
+			places[where][key] = append(places[where][key], item{g, p, p.lone()})
 		}
 	}
 	x.any = newGrants(all, roles)
-	x.heads, x.tails, x.mids = newAnchored(places[atHead]), newAnchored(places[atTail]), newFloating(places[atMid])
+	heads, tails, mids := sortedKeys(places[atHead]), sortedKeys(places[atTail]), sortedKeys(places[atMid])
+	x.heads = anchored{newTrie(heads, true), x.number(heads, places[atHead])}
+	x.tails = anchored{newTrie(tails, true), x.number(tails, places[atTail])}
+	x.mids = floating{newAutomaton(mids), x.number(mids, places[atMid])}
 	return x
+}
+
+// number gives the items of keys their places.
+func (x *index) number(keys []string, byKey map[string][]item) []span {
+	spans := make([]span, len(keys))
+	for i, key := range keys {
+		spans[i].lo = uint32(len(x.items))
+		for _, it := range byKey[key] {
+			for _, g := range it.list {
+				x.byRole[g.role] = append(x.byRole[g.role], uint32(len(x.items)))
+			}
+			x.items = append(x.items, it)
+		}
+		spans[i].hi = uint32(len(x.items))
+	}
+	return spans
+}
+
+// itemsOf returns the numbers of the items that one of roles has.
+func (x *index) itemsOf(roles []uint32) bitset {
+	set := newBitset(len(x.items))
+	for _, r := range roles {
+		for _, n := range x.byRole[r] {
+			set.add(n)
+		}
+	}
+	return set
 }
 
 // probe is one question to an index: which of the wanted verbs does the
 // caller have on a model?
 type probe struct {
 	caller *caller
+	mine   bitset  // the caller's items, so that others' patterns cost nothing
 	want   verbSet // not yet found
 	every  bool    // find all of them, instead of any
 	got    verbSet
 	role   uint32 // that has the last one found
 	// into, if set, makes it another question: which roles have a wanted verb,
 	// whoever holds them? It is answered when all patterns are through.
-	into roleSet
+	into bitset
 }
 
 // take adds what the caller has in g, and tells whether the question is
@@ -96,31 +117,23 @@ func (q *probe) take(g *grants) bool {
 	return !q.every || q.want == 0
 }
 
-// try is take for the items of a key that was found in model. Whether the
-// pattern matters to the caller is the cheaper test, and comes first.
-func (q *probe) try(items []item, model string) bool {
-	for i := range items {
-		it := &items[i]
-		if it.verbs&q.want == 0 || !q.concerns(it) || !it.sure && !it.pattern.match(model) {
-			continue
-		}
-		if q.take(it.grants) {
+// try is take for the items of a key that was found in model.
+func (q *probe) try(items []item, at span, model string) bool {
+	for n := q.next(at.lo, at.hi); n < at.hi; n = q.next(n+1, at.hi) {
+		it := &items[n]
+		if it.verbs&q.want != 0 && (it.sure || it.pattern.match(model)) && q.take(it.grants) {
 			return true
 		}
 	}
 	return false
 }
 
-// concerns tells whether the item's pattern can add to the answer.
-func (q *probe) concerns(it *item) bool {
-	switch {
-	case q.into != nil || it.sure && it.role == manyRoles:
-		return true
-	case it.role != manyRoles:
-		return q.caller.set.has(it.role)
+// next returns the first item from n on that concerns the question, or end.
+func (q *probe) next(n, end uint32) uint32 {
+	if q.into != nil {
+		return n
 	}
-	got, _ := it.grants.held(q.caller, q.want)
-	return got != 0
+	return q.mine.next(n, end)
 }
 
 // find answers q for model from all patterns that match it.
@@ -134,25 +147,20 @@ func (x *index) find(q *probe, model string) {
 	if g, ok := x.exact[model]; ok && q.take(g) {
 		return
 	}
-	if x.heads.find(q, model) || x.tails.findReversed(q, model) {
+	if x.heads.find(q, x.items, model) || x.tails.findReversed(q, x.items, model) {
 		return
 	}
-	x.mids.find(q, model)
+	x.mids.find(q, x.items, model)
 }
 
 // anchored holds patterns under their beginnings, or under their ends
 // reversed.
 type anchored struct {
 	trie
-	items [][]item // by key
+	spans []span // by key
 }
 
-func newAnchored(byKey map[string][]item) anchored {
-	keys := sortedKeys(byKey)
-	return anchored{newTrie(keys, true), inOrder(keys, byKey)}
-}
-
-func (a *anchored) find(q *probe, model string) bool {
+func (a *anchored) find(q *probe, items []item, model string) bool {
 	for i, s := 0, uint32(0); i < len(model); i++ {
 		if s = a.child(s, model[i]); s == 0 {
 			return false
@@ -161,18 +169,18 @@ func (a *anchored) find(q *probe, model string) bool {
 		if n.key < 0 {
 			continue
 		}
-		items := a.items[n.key]
-		if n.kids == 0 && !strings.HasPrefix(model, items[0].pattern.head) {
+		at := a.spans[n.key]
+		if n.kids == 0 && !strings.HasPrefix(model, items[at.lo].pattern.head) {
 			return false
 		}
-		if q.try(items, model) {
+		if q.try(items, at, model) {
 			return true
 		}
 	}
 	return false
 }
 
-func (a *anchored) findReversed(q *probe, model string) bool {
+func (a *anchored) findReversed(q *probe, items []item, model string) bool {
 	for i, s := len(model)-1, uint32(0); i >= 0; i-- {
 		if s = a.child(s, model[i]); s == 0 {
 			return false
@@ -181,21 +189,13 @@ func (a *anchored) findReversed(q *probe, model string) bool {
 		if n.key < 0 {
 			continue
 		}
-		items := a.items[n.key]
-		if n.kids == 0 && !strings.HasSuffix(model, items[0].pattern.tail) {
+		at := a.spans[n.key]
+		if n.kids == 0 && !strings.HasSuffix(model, items[at.lo].pattern.tail) {
 			return false
 		}
-		if q.try(items, model) {
+		if q.try(items, at, model) {
 			return true
 		}
 	}
 	return false
-}
-
-func inOrder(keys []string, byKey map[string][]item) [][]item {
-	items := make([][]item, len(keys))
-	for i, k := range keys {
-		items[i] = slices.Clip(byKey[k])
-	}
-	return items
 }

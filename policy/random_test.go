@@ -225,28 +225,38 @@ func compileAll(t testing.TB, docs []policy.Document) *policy.Policy {
 
 // TestRandomPolicies holds three properties over policies made at random: the
 // compiled policy says what the plain reading says; order changes nothing,
-// not even which rule is named; and what one more deny denies, nothing allows.
+// not even which rule is named; and what an explanation shows is what decided.
 func TestRandomPolicies(t *testing.T) {
-	for seed := range uint64(400) {
-		m := maker{rand.New(rand.NewPCG(seed, 1))}
-		docs := m.documents()
-		p, again := compileAll(t, docs), compileAll(t, m.shuffled(docs))
-		for range 5 {
-			who := m.principal()
-			for range 8 {
-				verb, model := access.Verb(m.IntN(access.NumVerbs-1)+1), m.word("ab", 8)
-				got := p.Decide(who, verb, model)
-				if want := reference(docs).reason(who, verb, model); got.Reason != want || got.Allowed != (want == "") {
-					t.Fatalf("seed %d: %v, %s on %q: got %+v, want reason %q\n%+v", seed, who.Groups, verb, model, got, want, docs)
-				}
-				if other := again.Decide(who, verb, model); other != got {
-					t.Fatalf("seed %d: %v, %s on %q: another order says %+v instead of %+v", seed, who.Groups, verb, model, other, got)
-				}
-				if got, want := p.Visible(who, model), reference(docs).visible(who, model); got != want {
-					t.Fatalf("seed %d: %v sees %q: got %v, want %v\n%+v", seed, who.Groups, model, got, want, docs)
-				}
-				checkExplained(t, p, who, verb, model)
+	for seed := range uint64(100) {
+		checkRandom(t, seed)
+	}
+}
+
+// FuzzPolicies is TestRandomPolicies for as long as one likes.
+func FuzzPolicies(f *testing.F) {
+	f.Fuzz(checkRandom)
+}
+
+func checkRandom(t *testing.T, seed uint64) {
+	t.Helper()
+	m := maker{rand.New(rand.NewPCG(seed, 1))}
+	docs := m.documents()
+	p, again := compileAll(t, docs), compileAll(t, m.shuffled(docs))
+	for range 5 {
+		who := m.principal()
+		for range 8 {
+			verb, model := access.Verb(m.IntN(access.NumVerbs-1)+1), m.word("ab", 8)
+			got := p.Decide(who, verb, model)
+			if want := reference(docs).reason(who, verb, model); got.Reason != want || got.Allowed != (want == "") {
+				t.Fatalf("seed %d: %v, %s on %q: got %+v, want reason %q\n%+v", seed, who.Groups, verb, model, got, want, docs)
 			}
+			if other := again.Decide(who, verb, model); other != got {
+				t.Fatalf("seed %d: %v, %s on %q: another order says %+v instead of %+v", seed, who.Groups, verb, model, other, got)
+			}
+			if got, want := p.Visible(who, model), reference(docs).visible(who, model); got != want {
+				t.Fatalf("seed %d: %v sees %q: got %v, want %v\n%+v", seed, who.Groups, model, got, want, docs)
+			}
+			checkExplained(t, p, who, verb, model)
 		}
 	}
 }

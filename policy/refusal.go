@@ -17,7 +17,7 @@ func (p *Policy) RolesFor(verb access.Verb, model string, limit int) (names []st
 	if p == nil || verb == access.None || int(verb) >= access.NumVerbs {
 		return nil, 0
 	}
-	set, denied := newRoleSet(len(p.roles)), newRoleSet(len(p.roles))
+	set, denied := newBitset(len(p.roles)), newBitset(len(p.roles))
 	p.allow.ask(&probe{want: setOf(verb), into: set}, verb, model, allowByStar)
 	p.deny.ask(&probe{want: setOf(verb), into: denied}, verb, model, denyByStar)
 	for i := range set {
