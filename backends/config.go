@@ -48,10 +48,11 @@ type TLSConfig struct {
 	// CA is a PEM file of the authorities that may have signed the backend's
 	// certificate; without it, the system's.
 	CA access.File `yaml:"ca"`
-	// Cert and Key are PEM files of the certificate that Sluice shows to the
-	// backend (mTLS). Both or neither.
+	// Cert is a PEM file of the certificate that Sluice shows to the backend
+	// (mTLS); it needs Key.
 	Cert access.File `yaml:"cert"`
-	Key  access.File `yaml:"key"`
+	// Key is a PEM file of Cert's private key.
+	Key access.File `yaml:"key"`
 	// ServerName is what the backend's certificate has to be for; without it,
 	// the address's host.
 	ServerName string `yaml:"server_name"`

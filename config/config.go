@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-gateway/sluice/policy"
 )
 
-// Config is sluice.yaml.
+// Config is what a deployment is told.
 type Config struct {
 	// Server is what Sluice listens on, and its limits.
 	Server Server `yaml:"server"`
@@ -64,3 +64,7 @@ const (
 	defaultShutdownGrace = 30 * time.Second
 	defaultGCPercent     = 200
 )
+
+// Unbuilt lists the keys that are refused because their part is not there yet,
+// those of policy files included.
+func Unbuilt() []string { return sortedKeys(unbuilt) }

@@ -73,6 +73,10 @@ func walkMap(v reflect.Value, path string, visit func(v reflect.Value, path stri
 	}
 }
 
+// SetDefaults gives the struct that into points to its defaults, as [Decode]
+// does before it reads any key.
+func SetDefaults(into any) { setDefaults(reflect.ValueOf(into).Elem()) }
+
 type defaulter interface{ SetDefaults() }
 
 // setDefaults gives v and the structs inside of it their defaults, the inner
