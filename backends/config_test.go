@@ -1,0 +1,145 @@
+package backends_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
+)
+
+// right is an entry that is right.
+func right() backends.Config {
+	return backends.Config{Name: "gpu", Type: "triton", Addresses: []string{"127.0.0.1:8001"}, Models: []string{"*"}}
+}
+
+func ref(t *testing.T, text string) access.Secret {
+	t.Helper()
+	var s access.Secret
+	if err := s.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConfigValidate(t *testing.T) {
+	secret := ref(t, "${SLUICE_TEST}")
+	credential := func(c backends.CredentialConfig) func(*backends.Config) {
+		return func(b *backends.Config) { b.Credential = &c }
+	}
+	address := func(a ...string) func(*backends.Config) {
+		return func(b *backends.Config) { b.Addresses = a }
+	}
+	tests := map[string]struct {
+		change func(*backends.Config)
+		want   string // path: beginning of the message
+	}{
+		"right":               {func(*backends.Config) {}, ""},
+		"no name":             {func(b *backends.Config) { b.Name = "" }, "name: is missing"},
+		"name with blanks":    {func(b *backends.Config) { b.Name = "a b" }, "name: must be at most 63 letters"},
+		"long name":           {func(b *backends.Config) { b.Name = strings.Repeat("a", 64) }, "name: must be at most 63 letters"},
+		"no type":             {func(b *backends.Config) { b.Type = "" }, "type: is missing; write triton or mlserver"},
+		"unknown type":        {func(b *backends.Config) { b.Type = "tritn" }, `type: unknown backend type "tritn" (did you mean "triton"?)`},
+		"type of later":       {func(b *backends.Config) { b.Type = "vllm"; b.Addresses[0] = "http://a" }, "type: backends of type vllm are not supported by this version yet"},
+		"no address":          {address(), "addresses: is missing"},
+		"two addresses":       {address("127.0.0.1:1", "127.0.0.1:2"), "addresses[1]: replica pools are not supported by this version yet"},
+		"URL":                 {address("grpc://127.0.0.1:1"), "addresses[0]: must be host:port of the server's gRPC port, not a URL"},
+		"no port":             {address("127.0.0.1"), "addresses[0]: must be host:port"},
+		"no host":             {address(":8001"), "addresses[0]: must be host:port"},
+		"port 0":              {address("127.0.0.1:0"), "addresses[0]: must have a port from 1 to 65535"},
+		"named port":          {address("127.0.0.1:http"), "addresses[0]: must have a port from 1 to 65535"},
+		"plaintext":           {address("triton:8001"), "addresses[0]: is not on loopback: give the backend tls, or plaintext: true"},
+		"plaintext by IP":     {address("10.0.0.1:8001"), "addresses[0]: is not on loopback"},
+		"loopback by name":    {address("localhost:8001"), ""},
+		"loopback in IPv6":    {address("[::1]:8001"), ""},
+		"plaintext wanted":    {func(b *backends.Config) { b.Addresses[0] = "triton:8001"; b.Plaintext = true }, ""},
+		"TLS":                 {func(b *backends.Config) { b.Addresses[0] = "triton:8001"; b.TLS = &backends.TLSConfig{} }, ""},
+		"cert without key":    {func(b *backends.Config) { b.TLS = &backends.TLSConfig{Cert: "a"} }, "tls: cert and key go together"},
+		"no models":           {func(b *backends.Config) { b.Models = nil }, "models: is missing"},
+		"empty pattern":       {func(b *backends.Config) { b.Models = []string{"a", ""} }, "models[1]: is an empty pattern"},
+		"pattern twice":       {func(b *backends.Config) { b.Models = []string{"a", "a"} }, `models[1]: "a" is there twice`},
+		"metadata":            {func(b *backends.Config) { b.Metadata = []string{"x-*", "*", "traceparent"} }, ""},
+		"metadata in capital": {func(b *backends.Config) { b.Metadata = []string{"X-*"} }, `metadata[0]: "X-*" is not a pattern of metadata names`},
+		"empty metadata":      {func(b *backends.Config) { b.Metadata = []string{""} }, `metadata[0]: "" is not a pattern`},
+		"empty credential":    {credential(backends.CredentialConfig{}), "credential: is empty; write bearer, basic or headers"},
+		"two credentials":     {credential(backends.CredentialConfig{Bearer: secret, Basic: &backends.BasicConfig{Username: "a", Password: secret}}), "credential: bearer and basic exclude each other"},
+		"colon in user name":  {credential(backends.CredentialConfig{Basic: &backends.BasicConfig{Username: "a:b", Password: secret}}), "credential.basic.username: must be there, without a colon"},
+		"no password":         {credential(backends.CredentialConfig{Basic: &backends.BasicConfig{Username: "a"}}), "credential.basic.password: is missing"},
+		"headers":             {credential(backends.CredentialConfig{Bearer: secret, Headers: map[string]access.Secret{"x-key": secret}}), ""},
+		"header in capitals":  {credential(backends.CredentialConfig{Headers: map[string]access.Secret{"X-Key": secret}}), "credential.headers.X-Key: is not a name that a credential can have"},
+		"header of gRPC":      {credential(backends.CredentialConfig{Headers: map[string]access.Secret{"grpc-timeout": secret}}), "credential.headers.grpc-timeout: is not a name"},
+		"header of HTTP":      {credential(backends.CredentialConfig{Headers: map[string]access.Secret{"te": secret}}), "credential.headers.te: is not a name"},
+		"binary header":       {credential(backends.CredentialConfig{Headers: map[string]access.Secret{"a-bin": secret}}), "credential.headers.a-bin: is not a name"},
+		"authorization":       {credential(backends.CredentialConfig{Headers: map[string]access.Secret{"authorization": secret}}), ""},
+		"two authorizations":  {credential(backends.CredentialConfig{Bearer: secret, Headers: map[string]access.Secret{"authorization": secret}}), "credential.headers.authorization: bearer or basic sets it already"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := right()
+			tt.change(&b)
+			var got []string
+			for _, p := range b.Validate() {
+				got = append(got, p.Path+": "+p.Message)
+			}
+			text := strings.Join(got, "\n")
+			if len(got) > 1 || !strings.HasPrefix(text, tt.want) || (tt.want == "") != (text == "") {
+				t.Errorf("got %q, want %q", text, tt.want)
+			}
+		})
+	}
+}
+
+func TestCredentialMetadata(t *testing.T) {
+	t.Setenv("SLUICE_TEST_TOKEN", "hunter2")
+	t.Setenv("SLUICE_TEST_LINES", "hunter2\nx-more: 1")
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("hunter3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env, unset, lines := ref(t, "${SLUICE_TEST_TOKEN}"), ref(t, "${SLUICE_TEST_UNSET}"), ref(t, "${SLUICE_TEST_LINES}")
+	tests := map[string]struct {
+		credential *backends.CredentialConfig
+		want       map[string]string
+		err        string
+	}{
+		"none":             {nil, nil, ""},
+		"bearer":           {&backends.CredentialConfig{Bearer: env}, map[string]string{"authorization": "Bearer hunter2"}, ""},
+		"basic":            {&backends.CredentialConfig{Basic: &backends.BasicConfig{Username: "me", Password: env}}, map[string]string{"authorization": "Basic bWU6aHVudGVyMg=="}, ""},
+		"headers":          {&backends.CredentialConfig{Headers: map[string]access.Secret{"a": env, "b": ref(t, "file:"+file)}}, map[string]string{"a": "hunter2", "b": "hunter3"}, ""},
+		"unset":            {&backends.CredentialConfig{Bearer: unset}, nil, "credential: environment variable SLUICE_TEST_UNSET is not set"},
+		"unset password":   {&backends.CredentialConfig{Basic: &backends.BasicConfig{Username: "me", Password: unset}}, nil, "credential: environment variable SLUICE_TEST_UNSET is not set"},
+		"unset header":     {&backends.CredentialConfig{Headers: map[string]access.Secret{"a": unset}}, nil, "credential header a: environment variable"},
+		"more than a line": {&backends.CredentialConfig{Bearer: lines}, nil, "the secret has bytes that a header cannot carry"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := tt.credential.Metadata()
+			if !maps.Equal(got, tt.want) || (err == nil) != (tt.err == "") {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "hunter")) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestOldTritonGuards(t *testing.T) {
+	if got, want := (backends.OldTritonConfig{}).Guard(), (backends.Guard{LongFileNames: true, BytesClassification: true, GRPCErrorOnDecoupled: true}); got != want {
+		t.Errorf("by default %+v", got)
+	}
+	open := backends.OldTritonConfig{ForwardLongFileNames: true, ForwardBytesClassification: true, ForwardGRPCError: true}
+	if got := open.Guard(); got != (backends.Guard{}) {
+		t.Errorf("opened %+v", got)
+	}
+}
+
+func TestStoredCredentialIsRefused(t *testing.T) {
+	var c backends.CredentialConfig
+	if err := c.UnmarshalText([]byte("hunter2")); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "not supported by this version yet") {
+		t.Errorf("error %v", err)
+	}
+}
