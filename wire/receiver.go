@@ -57,6 +57,10 @@ func NewReceiver(stream grpc.ServerStream) *Receiver {
 	return &Receiver{stream: stream, from: from, Pool: mem.DefaultBufferPool()}
 }
 
+// ReadsTransport tells whether the receiver reads frames itself. Where it does
+// not, gRPC's own limits are the only ones before a message is in memory.
+func (r *Receiver) ReadsTransport() bool { return r.from != nil }
+
 // Recv reads the next message into m, which must be empty, and charges it to
 // a. The errors are io.EOF after the last message, *access.Error where the
 // budget refuses, and else the status errors that grpc-go's RecvMsg returns.
