@@ -40,7 +40,7 @@ func spec(address string) load.Spec {
 	return load.Spec{
 		Address: address, Token: "t", Mode: load.Closed, Conns: 2, Callers: 4,
 		Ask:    kserve.Ask{Model: "m", Input: 128, Output: 128},
-		Warmup: 5 * time.Millisecond, Duration: 40 * time.Millisecond,
+		Warmup: 5 * time.Millisecond, Duration: 200 * time.Millisecond,
 		Proxy: probe.Spec{PIDs: []int{os.Getpid()}},
 	}
 }
@@ -53,11 +53,11 @@ func TestRun(t *testing.T) {
 	}{
 		"closed": {change: func(*load.Spec) {}},
 		"large": {change: func(s *load.Spec) {
-			s.Ask.Input, s.Ask.Output = 1<<20, 1<<20
+			s.Ask.Input, s.Ask.Output = 1<<18, 1<<18
 		}},
 		"open": {change: func(s *load.Spec) {
 			s.Mode, s.Rate = load.Open, 500
-		}, calls: 20},
+		}, calls: 100},
 		"tokens": {change: func(s *load.Spec) {
 			s.Mode, s.Ask.Tokens = load.Stream, 20
 		}, tokens: true},
@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 			if !tt.tokens && got.Calls == 0 {
 				t.Error("no calls")
 			}
-			if got.Seconds < 0.04 || got.After.CPU <= got.Before.CPU || got.Idle.RSS == 0 {
+			if got.Seconds < 0.2 || got.After.CPU <= got.Before.CPU || got.Idle.RSS == 0 {
 				t.Errorf("measured %v s, %v to %v", got.Seconds, got.Before, got.After)
 			}
 		})

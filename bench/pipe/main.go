@@ -37,17 +37,12 @@ func run() error {
 	backend := flag.String("backend", "", "address to forward to")
 	debug := flag.String("debug", "127.0.0.1:0", "address of /debug/vars")
 	flag.Parse()
-	cc, err := grpc.NewClient("passthrough:///"+*backend,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(kserve.Codec{}), grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+	cc, err := dial(*backend)
 	if err != nil {
 		return err
 	}
 	defer cc.Close()
-	s := grpc.NewServer(
-		grpc.ForceServerCodecV2(kserve.Codec{}),
-		grpc.MaxRecvMsgSize(math.MaxInt32),
-		grpc.UnknownServiceHandler(func(_ any, in grpc.ServerStream) error { return forward(cc, in) }))
+	s := newServer(cc)
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
@@ -62,6 +57,19 @@ func run() error {
 		s.Stop()
 	}()
 	return s.Serve(l)
+}
+
+func dial(backend string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+backend,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(kserve.Codec{}), grpc.MaxCallRecvMsgSize(math.MaxInt32)))
+}
+
+func newServer(cc *grpc.ClientConn) *grpc.Server {
+	return grpc.NewServer(
+		grpc.ForceServerCodecV2(kserve.Codec{}),
+		grpc.MaxRecvMsgSize(math.MaxInt32),
+		grpc.UnknownServiceHandler(func(_ any, in grpc.ServerStream) error { return forward(cc, in) }))
 }
 
 // forward carries one call. Requests go in a goroutine of their own, answers

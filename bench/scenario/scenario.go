@@ -54,22 +54,38 @@ func All(warmup, duration time.Duration) []Scenario {
 		return kserve.Ask{Model: Model, Input: smallBytes, Tokens: n, Interval: interval}
 	}
 	all := []Scenario{
-		{Small1, "infer, 128 bytes of tensors each way, 1 caller",
-			load.Spec{Mode: load.Closed, Conns: 1, Callers: 1, Ask: infer(smallBytes)}},
-		{Small16, "the same, 16 callers on 4 connections",
-			load.Spec{Mode: load.Closed, Conns: 4, Callers: 16, Ask: infer(smallBytes)}},
-		{MiB1, "infer, a tensor of 1 MiB each way, 4 callers on 4 connections",
-			load.Spec{Mode: load.Closed, Conns: 4, Callers: 4, Ask: infer(mib)}},
-		{MiB16, "infer, a tensor of 16 MiB each way, 2 callers on 2 connections",
-			load.Spec{Mode: load.Closed, Conns: 2, Callers: 2, Ask: infer(MaxOutput)}},
-		{Tokens, "16 streams on 4 connections, 200 tokens each, as fast as they go",
-			load.Spec{Mode: load.Stream, Conns: 4, Callers: 16, Ask: tokens(200, 0)}},
-		{Paced, "64 streams on 4 connections, 250 tokens each, one every 20 ms",
-			load.Spec{Mode: load.Stream, Conns: 4, Callers: 64, Ask: tokens(250, 20*time.Millisecond)}},
-		{Open, "small infer at 1000 calls a second whatever the answers do, latency from when a call was due",
-			load.Spec{Mode: load.Open, Conns: 4, Callers: 256, Rate: 1000, Ask: infer(smallBytes)}},
-		{Idle, "1000 streams on 8 connections that have had one token each and wait",
-			load.Spec{Mode: load.Idle, Conns: 8, Callers: 1000, Ask: tokens(1, 0)}},
+		{
+			Small1, "infer, 128 bytes of tensors each way, 1 caller",
+			load.Spec{Mode: load.Closed, Conns: 1, Callers: 1, Ask: infer(smallBytes)},
+		},
+		{
+			Small16, "the same, 16 callers on 4 connections",
+			load.Spec{Mode: load.Closed, Conns: 4, Callers: 16, Ask: infer(smallBytes)},
+		},
+		{
+			MiB1, "infer, a tensor of 1 MiB each way, 4 callers on 4 connections",
+			load.Spec{Mode: load.Closed, Conns: 4, Callers: 4, Ask: infer(mib)},
+		},
+		{
+			MiB16, "infer, a tensor of 16 MiB each way, 2 callers on 2 connections",
+			load.Spec{Mode: load.Closed, Conns: 2, Callers: 2, Ask: infer(MaxOutput)},
+		},
+		{
+			Tokens, "16 streams on 4 connections, 200 tokens each, as fast as they go",
+			load.Spec{Mode: load.Stream, Conns: 4, Callers: 16, Ask: tokens(200, 0)},
+		},
+		{
+			Paced, "64 streams on 4 connections, 250 tokens each, one every 20 ms",
+			load.Spec{Mode: load.Stream, Conns: 4, Callers: 64, Ask: tokens(250, 20*time.Millisecond)},
+		},
+		{
+			Open, "small infer at 1000 calls a second whatever the answers do, latency from when a call was due",
+			load.Spec{Mode: load.Open, Conns: 4, Callers: 256, Rate: 1000, Ask: infer(smallBytes)},
+		},
+		{
+			Idle, "1000 streams on 8 connections that have had one token each and wait",
+			load.Spec{Mode: load.Idle, Conns: 8, Callers: 1000, Ask: tokens(1, 0)},
+		},
 	}
 	for i := range all {
 		all[i].Spec.Warmup, all[i].Spec.Duration = warmup, duration

@@ -42,17 +42,25 @@ func All() []Target {
 	return []Target{
 		{Name: Direct, Does: "no proxy", launch: func(*launcher) error { return nil }},
 		{Name: Pipe, Does: "grpc-go, raw codec, untuned; does nothing", needs: []string{"pipe"}, launch: pipe},
-		{Name: Sluice, Does: "token, policy on verb and model, metrics, call log",
-			needs: []string{"sluice"}, launch: sluice},
+		{
+			Name: Sluice, Does: "token, policy on verb and model, metrics, call log",
+			needs: []string{"sluice"}, launch: sluice,
+		},
 		{Name: EnvoyPlain, Does: "does nothing", needs: []string{"envoy"}, launch: envoy(Config{})},
-		{Name: EnvoyJWT, Does: "token (cached), rule on path and group",
-			needs: []string{"envoy"}, launch: envoy(Config{JWT: true, RBAC: true})},
-		{Name: EnvoyExtProc, Does: "token (cached), external processor decides on the request's body",
+		{
+			Name: EnvoyJWT, Does: "token (cached), rule on path and group",
+			needs: []string{"envoy"}, launch: envoy(Config{JWT: true, RBAC: true}),
+		},
+		{
+			Name: EnvoyExtProc, Does: "token (cached), external processor decides on the request's body",
 			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
-			launch: envoy(Config{JWT: true, ExtProc: true})},
-		{Name: EnvoyBoth, Does: "the same, and the processor is shown the answer's body",
+			launch: envoy(Config{JWT: true, ExtProc: true}),
+		},
+		{
+			Name: EnvoyBoth, Does: "the same, and the processor is shown the answer's body",
 			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
-			launch: envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true})},
+			launch: envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true}),
+		},
 		{Name: Nginx, Does: "grpc_pass; does nothing", needs: []string{"nginx"}, launch: nginx},
 		{Name: HAProxy, Does: "does nothing", needs: []string{"haproxy"}, launch: haproxy},
 	}

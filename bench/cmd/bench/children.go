@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os/exec"
 	"runtime/debug"
+
+	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/bench/backend"
 	"github.com/sluice-gateway/sluice/bench/load"
@@ -37,7 +40,10 @@ func serveBackend(args []string, stdin io.Reader) error {
 		_, _ = io.Copy(io.Discard, stdin)
 		s.Stop()
 	}()
-	return s.Serve(l)
+	if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
 }
 
 // sendLoad reads a load.Spec from stdin and writes the load.Result to stdout.
