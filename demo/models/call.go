@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -13,7 +14,8 @@ import (
 type call struct {
 	request  *inference.ModelInferRequest
 	instance *instance
-	// names are the inputs in the request's order.
+	// names are the inputs, the last one first: the order in which Triton's hash
+	// table has them, and which texts show.
 	names  []string
 	inputs map[string]*tensor
 	// wants says what is to become of each output that was asked for by name;
@@ -86,6 +88,7 @@ func (c *call) addInputs(*regions) error {
 		c.names = append(c.names, name)
 		c.inputs[name] = &tensor{name: name, datatype: known(in.GetDatatype()), shape: in.GetShape()}
 	}
+	slices.Reverse(c.names)
 	return nil
 }
 

@@ -47,6 +47,8 @@ type class struct {
 	index int
 }
 
+// sorted lists the elements of a row, the greatest first. Equal ones keep their
+// order; Triton's sort promises none.
 func sorted(row []byte, size int, read func([]byte) (float64, string)) []class {
 	all := make([]class, len(row)/size)
 	for i := range all {
@@ -76,8 +78,10 @@ var printers = map[string]func([]byte) (float64, string){
 	},
 }
 
+// whole prints a whole number.
 func whole[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](v T) (float64, string) {
 	return float64(v), fmt.Sprintf("%d", v)
 }
 
+// fractional prints six digits behind the point, whatever the number.
 func fractional(v float64) (float64, string) { return v, fmt.Sprintf("%f", v) }

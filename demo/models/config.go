@@ -27,15 +27,18 @@ func decouple(config *inference.ModelConfig) *inference.ModelConfig {
 	return config
 }
 
+// input describes an input; a dimension of -1 is any.
 func input(name string, t inference.DataType, dims ...int64) *inference.ModelInput {
 	return &inference.ModelInput{Name: name, DataType: t, Dims: dims}
 }
 
+// optional makes in one that a request may leave out.
 func optional(in *inference.ModelInput) *inference.ModelInput {
 	in.Optional = true
 	return in
 }
 
+// output describes an output; a dimension of -1 is any.
 func output(name string, t inference.DataType, dims ...int64) *inference.ModelOutput {
 	return &inference.ModelOutput{Name: name, DataType: t, Dims: dims}
 }

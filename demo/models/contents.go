@@ -56,6 +56,7 @@ func narrow(declared, byte1, byte2, widest string) string {
 	return widest
 }
 
+// pack puts the values one behind the other.
 func pack[T any](values []T, one func([]byte, T) []byte) []byte {
 	var data []byte
 	for _, v := range values {
@@ -64,6 +65,7 @@ func pack[T any](values []T, one func([]byte, T) []byte) []byte {
 	return data
 }
 
+// appendBool appends the byte that a BOOL is.
 func appendBool(data []byte, v bool) []byte {
 	if v {
 		return append(data, 1)

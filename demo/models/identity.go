@@ -13,6 +13,7 @@ func simpleIdentity() *model { return identity("simple_identity", inference.Data
 // identityFP32 does the same for numbers.
 func identityFP32() *model { return identity("identity_fp32", inference.DataType_TYPE_FP32) }
 
+// identity returns a model whose only output is its only input.
 func identity(name string, t inference.DataType) *model {
 	return &model{
 		config: newConfig(name, 8,

@@ -49,20 +49,29 @@ func (c *call) execute(ctx context.Context, deliver deliverFunc) error {
 	i.running.Add(1)
 	defer i.running.Add(-1)
 	start := time.Now()
+	err := c.checkStrings()
+	if err == nil {
+		err = i.model.run(ctx, c, c.counting(start, deliver))
+	}
+	i.stats.request(max(c.batch, 1), time.Now(), time.Since(start), err == nil)
+	return err
+}
+
+// counting composes each answer, delivers it, and counts it where the model is
+// decoupled.
+func (c *call) counting(start time.Time, deliver deliverFunc) sendFunc {
 	last, n := start, 0
-	err := i.model.run(ctx, c, func(outputs []tensor, final bool) error {
+	return func(outputs []tensor, final bool) error {
 		computed := time.Now()
 		answer, err := c.compose(outputs)
-		if decoupled(i.config) {
-			i.stats.response(n, computed.Sub(last), time.Since(computed), err == nil)
+		if decoupled(c.config()) {
+			c.instance.stats.response(n, computed.Sub(last), time.Since(computed), err == nil)
 		}
 		n++
 		err = deliver(answer, err, final)
 		last = time.Now()
 		return err
-	})
-	i.stats.request(max(c.batch, 1), time.Now(), time.Since(start), err == nil)
-	return err
+	}
 }
 
 // asStatus gives err a gRPC status where it has none: that of a context which

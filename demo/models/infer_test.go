@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -159,7 +160,7 @@ func TestClassification(t *testing.T) {
 		{"numbers", addRequest(""), "OUTPUT0", 3, []int64{1, 3}, []string{"131:15", "129:14", "127:13"}},
 		{"equal numbers keep their order", addRequest(""), "OUTPUT1", 2, []int64{1, 2}, []string{"99:0", "99:1"}},
 		{"floats, each row by itself", floats, "OUTPUT0", 2, []int64{2, 2}, []string{"9.500000:1", "0.500000:0", "3.000000:0", "2.000000:1"}},
-		{"more than there are", floats, "OUTPUT0", 1 << 40, []int64{2, 3},
+		{"more than there are", floats, "OUTPUT0", 100, []int64{2, 3},
 			[]string{"9.500000:1", "0.500000:0", "-1.000000:2", "3.000000:0", "2.000000:1", "1.000000:2"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -189,7 +190,12 @@ func failures() []failure {
 	classified.Outputs = []*inference.ModelInferRequest_InferRequestedOutputTensor{{
 		Name: "OUTPUT0", Parameters: map[string]*inference.InferParameter{"classification": intParam(1)},
 	}}
+	const incomplete = "incomplete string data for inference input 'INPUT0', expecting string of length %d but only %d bytes available"
 	return []failure{
+		{"cut element", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, bytesData("abcdef")[:7]}), codes.InvalidArgument,
+			fmt.Sprintf(incomplete, 6, 3)},
+		{"length over 2 GiB", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, []byte{0xff, 0xff, 0xff, 0xff, 'x'}}), codes.InvalidArgument,
+			fmt.Sprintf(incomplete, int64(1<<32-1), 1)},
 		{"not a number", request("simple_string", "f",
 			tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(words...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(words...)}),
 			codes.Internal, "a string could not be converted to int32"},

@@ -33,6 +33,8 @@ func (c *call) readInputs(r *regions) error {
 	return nil
 }
 
+// fromRegion reads an input out of shared memory, once: what the client changes
+// there later is not seen.
 func (c *call) fromRegion(r *regions, p *regionParams, in *inference.ModelInferRequest_InferInputTensor) ([]byte, error) {
 	if in.GetContents() != nil {
 		return nil, invalid("unexpected 'content' provided when using shared memory for input tensor '%s' for model '%s'", in.GetName(), c.model())
@@ -44,6 +46,8 @@ func (c *call) fromRegion(r *regions, p *regionParams, in *inference.ModelInferR
 	return w.read()
 }
 
+// fromContents turns typed contents into raw data. Their presence is what
+// counts against raw ones, not whether they hold anything.
 func (c *call) fromContents(in *inference.ModelInferRequest_InferInputTensor) ([]byte, error) {
 	if len(c.request.GetRawInputContents()) > 0 {
 		return nil, invalid("contents field must not be specified when using raw_input_contents for '%s' for model '%s'", in.GetName(), c.model())

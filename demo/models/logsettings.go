@@ -18,6 +18,7 @@ type logSettings struct {
 	format               string
 }
 
+// newLogSettings returns what a Triton without a log option shows.
 func newLogSettings() *logSettings {
 	return &logSettings{info: true, warning: true, error: true, format: "default"}
 }
@@ -69,6 +70,7 @@ func (l *logSettings) set(key string, v *inference.LogSettingsRequest_SettingVal
 	return nil
 }
 
+// setBool reads a setting that has to be true or false.
 func setBool(key string, v *inference.LogSettingsRequest_SettingValue, to *bool) error {
 	b, ok := v.GetParameterChoice().(*inference.LogSettingsRequest_SettingValue_BoolParam)
 	if !ok {

@@ -70,6 +70,7 @@ func (c *call) checkCount() error {
 		expected, len(c.names), c.model(), quoted(c.names), lack)
 }
 
+// quoted lists names as Triton's texts do.
 func quoted(names []string) string {
 	if len(names) == 0 {
 		return "[]"
@@ -101,6 +102,7 @@ func (c *call) findBatch() error {
 	return nil
 }
 
+// checkInput holds one input against its description: datatype, shape, size.
 func (c *call) checkInput(t *tensor, in *inference.ModelInput) error {
 	if want := datatype(in.GetDataType()); t.datatype != want {
 		return c.invalid("inference input '%s' data-type is '%s', but model '%s' expects '%s'", t.name, t.datatype, c.model(), want)
@@ -134,6 +136,7 @@ func (c *call) counted(t *tensor) []int64 {
 	return t.shape
 }
 
+// checkShape compares dimensions, without the batch where the model batches.
 func (c *call) checkShape(t *tensor, in *inference.ModelInput) error {
 	shape, expected := t.shape, in.GetDims()
 	note := ""
@@ -153,8 +156,8 @@ func (c *call) checkShape(t *tensor, in *inference.ModelInput) error {
 	return nil
 }
 
-// checkElements walks over BYTES data. The last check is one that Triton
-// leaves to its backends.
+// checkElements counts the elements of BYTES data. One that is longer than the
+// data passes here, as in Triton: see [call.checkStrings].
 func (c *call) checkElements(t *tensor, count int64) error {
 	rest, n := t.data, int64(0)
 	for len(rest) > 0 {
@@ -166,13 +169,26 @@ func (c *call) checkElements(t *tensor, count int64) error {
 		if n++; n > count {
 			return c.invalid("unexpected number of string elements %d for inference input '%s' for model '%s', expecting %d", n, t.name, c.model(), count)
 		}
-		if rest = rest[4:]; int64(len(rest)) < size {
-			return c.invalid("incomplete string data for inference input '%s' for model '%s', expecting string of length %d but only %d bytes available", t.name, c.model(), size, len(rest))
-		}
-		rest = rest[size:]
+		rest = rest[4:]
+		rest = rest[min(size, int64(len(rest))):]
 	}
 	if n != count {
 		return c.invalid("expected %d string elements for inference input '%s' for model '%s', got %d", count, t.name, c.model(), n)
+	}
+	return nil
+}
+
+// checkStrings finds the element that is longer than its data. Triton leaves
+// that to its backends, so that it is an error of the model's own.
+func (c *call) checkStrings() error {
+	for _, t := range c.inputs {
+		for rest := t.data; t.datatype == bytesType && len(rest) > 0; {
+			size := int64(binary.LittleEndian.Uint32(rest))
+			if rest = rest[4:]; int64(len(rest)) < size {
+				return invalid("incomplete string data for inference input '%s', expecting string of length %d but only %d bytes available", t.name, size, len(rest))
+			}
+			rest = rest[size:]
+		}
 	}
 	return nil
 }

@@ -70,6 +70,9 @@ func (o *override) apply(own *inference.ModelConfig) (config *inference.ModelCon
 	if err := protojson.Unmarshal([]byte(o.config), config); err != nil {
 		return nil, "", fmt.Errorf("config: %w", err)
 	}
+	if config.GetMaxBatchSize() < 0 {
+		return nil, "", fmt.Errorf("config: max_batch_size is %d", config.GetMaxBatchSize())
+	}
 	if name := config.GetName(); name != "" && name != own.GetName() {
 		return nil, "", fmt.Errorf("config: its name is %q", name)
 	}
@@ -96,8 +99,6 @@ func complete(config, own *inference.ModelConfig) (reason string) {
 	switch {
 	case config.GetBackend() != own.GetBackend():
 		return fmt.Sprintf("Invalid argument: unable to find backend library for backend '%s', try specifying runtime on the model configuration.", config.GetBackend())
-	case config.GetMaxBatchSize() < 0:
-		return fmt.Sprintf("Invalid argument: 'max_batch_size' must be non-negative value for %s", own.GetName())
 	case decoupled(config) != decoupled(own):
 		return fmt.Sprintf("Invalid argument: the transaction policy of model '%s' can't be changed", own.GetName())
 	}

@@ -28,6 +28,7 @@ func (c *call) readParameters(*regions) error {
 	return nil
 }
 
+// readParameter checks one of them.
 func (c *call) readParameter(key string, p *inference.InferParameter) error {
 	switch {
 	case key == "sequence_id":
@@ -51,6 +52,7 @@ func (c *call) readParameter(key string, p *inference.InferParameter) error {
 	return checkCustom(key, p)
 }
 
+// readSequenceID takes a number or a name; 0 and "" are no sequence.
 func (c *call) readSequenceID(p *inference.InferParameter) error {
 	switch v := p.GetParameterChoice().(type) {
 	case *inference.InferParameter_Int64Param:
@@ -69,6 +71,7 @@ func (c *call) readSequenceID(p *inference.InferParameter) error {
 	return nil
 }
 
+// readBool reads a parameter that has to be true or false.
 func readBool(key string, p *inference.InferParameter, to *bool) error {
 	v, ok := p.GetParameterChoice().(*inference.InferParameter_BoolParam)
 	if !ok {
@@ -78,6 +81,8 @@ func readBool(key string, p *inference.InferParameter, to *bool) error {
 	return nil
 }
 
+// checkPriority takes either kind of number: tritonclient sends the unsigned.
+// Nothing here is queued by it.
 func checkPriority(p *inference.InferParameter) error {
 	switch v := p.GetParameterChoice().(type) {
 	case *inference.InferParameter_Int64Param:
@@ -91,6 +96,8 @@ func checkPriority(p *inference.InferParameter) error {
 	return nil
 }
 
+// checkCustom takes what a model may be given as a parameter of its own. The
+// text leaves out double, which is accepted; so does Triton's.
 func checkCustom(key string, p *inference.InferParameter) error {
 	switch p.GetParameterChoice().(type) {
 	case *inference.InferParameter_Int64Param, *inference.InferParameter_BoolParam,

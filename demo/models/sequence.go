@@ -50,6 +50,7 @@ func simpleSequence(now func() time.Time) *model {
 	}
 }
 
+// control is an input that the sequence batcher fills in, 0 or 1.
 func control(name string, kind inference.ModelSequenceBatching_Control_Kind) *inference.ModelSequenceBatching_ControlInput {
 	return &inference.ModelSequenceBatching_ControlInput{
 		Name:    name,

@@ -38,12 +38,12 @@ func TestTraceSettings(t *testing.T) {
 		want        string
 	}{
 		{"as it starts", "", nil, now("0", "-1", "OFF", "1000")},
-		{"the server's", "", map[string][]string{"trace_level": {"TIMESTAMPS", "TENSORS"}, "trace_rate": {"5"}}, now("0", "-1", "TIMESTAMPS TENSORS", "5")},
-		{"a model's over it", "simple", map[string][]string{"trace_rate": {"7"}, "log_frequency": {"2"}}, now("2", "-1", "TIMESTAMPS TENSORS", "7")},
-		{"not another model's", "tokens", nil, now("0", "-1", "TIMESTAMPS TENSORS", "5")},
-		{"unknown names", "simple", map[string][]string{"nope": {"1"}, "trace_mode": {"opentelemetry"}}, now("2", "-1", "TIMESTAMPS TENSORS", "7")},
-		{"a model's taken back", "simple", map[string][]string{"trace_rate": nil}, now("2", "-1", "TIMESTAMPS TENSORS", "5")},
-		{"the server's taken back", "", map[string][]string{"trace_level": nil}, now("0", "-1", "OFF", "5")},
+		{"the server's", "", map[string][]string{"trace_level": {"OFF"}, "trace_count": {"9"}, "trace_rate": {"5"}}, now("0", "9", "OFF", "5")},
+		{"a model's over it", "simple", map[string][]string{"trace_rate": {"7"}, "log_frequency": {"2"}}, now("2", "9", "OFF", "7")},
+		{"not another model's", "simple_string", nil, now("0", "9", "OFF", "5")},
+		{"unknown names", "simple", map[string][]string{"nope": {"1"}, "trace_mode": {"opentelemetry"}}, now("2", "9", "OFF", "7")},
+		{"a model's taken back", "simple", map[string][]string{"trace_rate": nil}, now("2", "9", "OFF", "5")},
+		{"the server's taken back", "", map[string][]string{"trace_level": nil, "trace_count": nil}, now("0", "-1", "OFF", "5")},
 	} {
 		got, err := trace(t, c, step.model, step.changes)
 		if err != nil || got != step.want {
@@ -62,6 +62,7 @@ func TestTraceRefusals(t *testing.T) {
 		{"unknown model", "m", "trace_rate", []string{"1"}, codes.InvalidArgument, "Request for unknown model : m"},
 		{"file", "", "trace_file", []string{"/tmp/x"}, codes.Unimplemented, "trace file location can not be updated through network protocol"},
 		{"off and on", "", "trace_level", []string{"OFF", "TENSORS"}, codes.InvalidArgument, "Expect only one trace level 'OFF' is specified"},
+		{"on", "", "trace_level", []string{"TIMESTAMPS"}, codes.InvalidArgument, "Attempting to set invalid trace setting :trace file name is not given"},
 		{"no number", "", "trace_rate", []string{"x"}, codes.InvalidArgument, "Unable to parse 'trace_rate', got: x"},
 		{"great number", "", "trace_rate", []string{"99999999999"}, codes.InvalidArgument,
 			"Unable to parse 'trace_rate', value is out of range [ 0, 4294967295 ], got: 99999999999"},

@@ -63,18 +63,29 @@ func (r *regions) register(name, key string, offset, size uint64) error {
 	if err != nil {
 		return status.Errorf(codes.Internal, "Unable to open shared memory region: '%s'", key)
 	}
-	if info, err := file.Stat(); err != nil || !within(offset, size, info.Size()) {
+	if reason := checkBounds(file, offset, size); reason != "" {
 		_ = file.Close()
-		return invalid("failed to register shared memory region '%s': invalid args", name)
+		return invalid("failed to register shared memory region '%s': %s", name, reason)
 	}
 	r.all[name] = &region{key: key, offset: int64(offset), size: int64(size), file: file} //nolint:gosec // within a file's size
 	return nil
 }
 
-// within tells whether offset and size lie in a file of so many bytes.
-func within(offset, size uint64, bytes int64) bool {
-	n := uint64(max(bytes, 0)) //nolint:gosec // not negative
-	return size > 0 && offset <= n && size <= n-offset
+// checkBounds says why a part of file can't be had, or "". The last reason is
+// mmap's, which wants at least a byte and an offset of whole pages.
+func checkBounds(file *os.File, offset, size uint64) string {
+	info, err := file.Stat()
+	if err != nil {
+		return "invalid args"
+	}
+	n := uint64(max(info.Size(), 0)) //nolint:gosec // not negative
+	switch {
+	case offset > n || size > n-offset:
+		return "invalid args"
+	case size == 0 || offset%uint64(os.Getpagesize()) != 0: //nolint:gosec // not negative
+		return "unable to process address spaceInvalid argument"
+	}
+	return ""
 }
 
 // openRegion opens what shm_open would, and nothing outside of [shmDir].
@@ -144,6 +155,7 @@ func (r *regions) window(p *regionParams) (*window, error) {
 	return &window{file: region.file, offset: region.offset + p.offset, size: p.size}, nil
 }
 
+// read copies what the window shows.
 func (w *window) read() ([]byte, error) {
 	data := make([]byte, w.size)
 	if _, err := w.file.ReadAt(data, w.offset); err != nil {
@@ -152,6 +164,7 @@ func (w *window) read() ([]byte, error) {
 	return data, nil
 }
 
+// write puts data at the window's beginning; the caller has seen that it fits.
 func (w *window) write(data []byte) error {
 	if _, err := w.file.WriteAt(data, w.offset); err != nil {
 		return status.Error(codes.Internal, "unable to write to the shared memory region")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,8 +57,9 @@ func inRegion(name string, offset, size int64) map[string]*inference.InferParame
 // are those of the other input alone.
 func TestSharedMemory(t *testing.T) {
 	c := shmClient(t)
-	key := shared(t, append(make([]byte, 16), append(rows(1, 100), make([]byte, 64)...)...))
-	if err := register(t, c, "r", key, 16, 128); err != nil {
+	page := os.Getpagesize()
+	key := shared(t, slices.Concat(make([]byte, page), rows(1, 100), make([]byte, 64)))
+	if err := register(t, c, "r", key, uint64(page), 128); err != nil {
 		t.Fatal(err)
 	}
 	r := addRequest("")
@@ -73,8 +75,8 @@ func TestSharedMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(content[80:], add(rows(1, 100), rows(1, 1))) {
-		t.Errorf("the region holds %x", content[80:])
+	if got := content[page+64:]; !bytes.Equal(got, add(rows(1, 100), rows(1, 1))) {
+		t.Errorf("the region holds %x", got)
 	}
 }
 
@@ -119,6 +121,7 @@ func TestRegisterRefusals(t *testing.T) {
 	t.Cleanup(func() { _ = os.Remove(link) })
 	const open = "Unable to open shared memory region: '%s'"
 	const bounds = "failed to register shared memory region 'x': invalid args"
+	const mapping = "failed to register shared memory region 'x': unable to process address spaceInvalid argument"
 	for _, tc := range []struct {
 		name, key    string
 		offset, size uint64
@@ -137,7 +140,8 @@ func TestRegisterRefusals(t *testing.T) {
 		{"too long", key, 0, 65, codes.InvalidArgument, bounds},
 		{"beyond the end", key, 64, 1, codes.InvalidArgument, bounds},
 		{"overflow", key, 1<<64 - 1, 2, codes.InvalidArgument, bounds},
-		{"nothing", key, 0, 0, codes.InvalidArgument, bounds},
+		{"nothing", key, 0, 0, codes.InvalidArgument, mapping},
+		{"within a page", key, 16, 1, codes.InvalidArgument, mapping},
 		{"twice", key, 0, 64, codes.AlreadyExists, "shared memory region 'x' already in manager"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -28,6 +28,8 @@ type statistics struct {
 	responses  map[int]*inference.InferResponseStatistics
 }
 
+// newStatistics returns zeros in all fields: perf_analyzer reads them without
+// asking whether they are there.
 func newStatistics() *statistics {
 	return &statistics{
 		total: &inference.InferStatistics{
@@ -40,6 +42,7 @@ func newStatistics() *statistics {
 	}
 }
 
+// add counts one event that took so long.
 func add(d *inference.StatisticDuration, took time.Duration) {
 	d.Count++
 	d.Ns += uint64(max(took, 0)) //nolint:gosec // not negative

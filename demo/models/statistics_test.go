@@ -50,7 +50,7 @@ func TestStatisticsCount(t *testing.T) {
 
 func TestStatisticsOfFailures(t *testing.T) {
 	c := client(t)
-	if _, err := c.ModelInfer(t.Context(), failures()[0].request); err == nil {
+	if _, err := c.ModelInfer(t.Context(), request("simple_string", "", tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(make([]string, 16)...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(make([]string, 16)...)})); err == nil {
 		t.Fatal("the request succeeded")
 	}
 	if s := statistics(t, c, "simple_string"); s.GetInferenceStats().GetFail().GetCount() != 1 || s.GetInferenceCount() != 0 {

@@ -33,6 +33,7 @@ type stream struct {
 	slots   chan struct{}
 }
 
+// received is what one Recv returned.
 type received struct {
 	request *inference.ModelInferRequest
 	err     error
@@ -168,6 +169,8 @@ func (c *call) bare(final bool) *inference.ModelInferResponse {
 	}, final)
 }
 
+// finalFlag says on answer whether it is the last one to its request. Every
+// answer on a stream has the flag, and none over ModelInfer.
 func finalFlag(answer *inference.ModelInferResponse, final bool) *inference.ModelInferResponse {
 	answer.Parameters = map[string]*inference.InferParameter{
 		"triton_final_response": {ParameterChoice: &inference.InferParameter_BoolParam{BoolParam: final}},

@@ -53,6 +53,8 @@ type generation struct {
 	reason   string
 }
 
+// newGeneration reads what is asked for. By default the prompt comes before the
+// text, except in a stream, where it never may.
 func newGeneration(c *call) (*generation, error) {
 	g := &generation{call: c, chunks: cut(demoText), stream: c.flag("stream"), reason: "stop"}
 	if t := c.inputs["text_input"]; t != nil && len(t.data) > 0 {
@@ -126,6 +128,7 @@ func (g *generation) answer(chunk, reason string, n int) []tensor {
 	return outputs
 }
 
+// count returns a tensor of one number.
 func count(name string, n int) tensor {
 	return tensor{name: name, datatype: "UINT32", shape: []int64{1}, data: appendInt32(nil, int32(n))} //nolint:gosec // small
 }

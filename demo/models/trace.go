@@ -96,8 +96,12 @@ func checkTrace(key string, values []string) error {
 	case "trace_file":
 		return status.Error(codes.Unimplemented, "trace file location can not be updated through network protocol")
 	case "trace_level":
-		if len(values) > 1 && slices.Contains(values, "OFF") {
+		switch off := slices.Contains(values, "OFF"); {
+		case off && len(values) > 1:
 			return invalid("Expect only one trace level 'OFF' is specified")
+		case !off && len(values) > 0:
+			// The file can only be given where the server is started.
+			return invalid("Attempting to set invalid trace setting :trace file name is not given")
 		}
 	case "trace_rate", "log_frequency":
 		return checkNumber(key, values, 0)
@@ -107,6 +111,8 @@ func checkTrace(key string, values []string) error {
 	return nil
 }
 
+// checkNumber takes one number, or none to clear. least is 0 or -1; only the
+// latter is held to, since Triton reads the others as unsigned.
 func checkNumber(key string, values []string, least int64) error {
 	switch len(values) {
 	case 0:
