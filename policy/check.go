@@ -26,6 +26,7 @@ type checker struct {
 	problems []Problem
 }
 
+// add notes a problem in the file being looked at.
 func (c *checker) add(path, format string, args ...any) {
 	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
@@ -65,6 +66,8 @@ func (c *checker) names(roles map[string][]Entry) {
 	}
 }
 
+// document looks at one file. The keys of later parts are refused, not skipped:
+// whoever wrote a guard relies on it.
 func (c *checker) document(d Document) {
 	for _, later := range []struct {
 		key   string
@@ -100,6 +103,8 @@ func (c *checker) role(name string, entries []Entry) {
 	}
 }
 
+// entry also refuses verbs that could have no effect where they stand. An
+// entry that denies shm on some models would look like a protection.
 func (c *checker) entry(path string, e Entry) {
 	c.models(path+".models", e.Models)
 	if len(e.Verbs) == 0 {
@@ -181,6 +186,7 @@ func (c *checker) group(path, group string) {
 // rolePath is where a role's list is, from the root of its document.
 func rolePath(name string) string { return "roles." + name }
 
+// printable tells whether s can be shown as it is, as one word.
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) })
 }

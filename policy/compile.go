@@ -77,6 +77,8 @@ func Compile(files []File, opts Options) (*Policy, []Problem) {
 	return p, nil
 }
 
+// addRoles numbers the roles by their names, so that the order of files and of
+// Go's maps leaves no trace.
 func (p *Policy) addRoles(files []File) {
 	byName := map[string]role{}
 	for _, f := range files {
@@ -94,6 +96,7 @@ func (p *Policy) addRoles(files []File) {
 	}
 }
 
+// compileEntry takes an entry that was checked: a word that is no verb is "*".
 func compileEntry(e Entry) entry {
 	out := entry{deny: e.Deny}
 	for _, m := range e.Models {
@@ -154,6 +157,7 @@ func (r *role) place(entry int) string {
 	return at(r.file, fmt.Sprintf("%s[%d]", rolePath(r.name), entry))
 }
 
+// at is a path in a file, as messages show it.
 func at(file, path string) string {
 	if file == "" {
 		return path

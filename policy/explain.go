@@ -144,11 +144,11 @@ func (x *Explanation) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "%s: %s, verb %s, %s\n", verdict, access.Quote(x.Principal), x.Verb, shownModel(x.Model))
 	fmt.Fprintf(&b, "decided by: %s\n", x.Rule)
 	fmt.Fprintf(&b, "groups: %s\n", orNone(strings.Join(x.Groups, ", ")))
-	b.WriteString("roles:" + x.head(len(x.Roles)))
+	b.WriteString("roles:" + head(len(x.Roles)))
 	for _, r := range x.Roles {
 		fmt.Fprintf(&b, "  %s, by %s\n", r.Role, strings.Join(r.Via, " and "))
 	}
-	b.WriteString("entries about it:" + x.head(len(x.Entries)))
+	b.WriteString("entries about it:" + head(len(x.Entries)))
 	for _, e := range x.Entries {
 		mark := " "
 		if e.Decides {
@@ -160,7 +160,8 @@ func (x *Explanation) WriteText(w io.Writer) error {
 	return err
 }
 
-func (x *Explanation) head(n int) string {
+// head ends the line above a list of n.
+func head(n int) string {
 	if n == 0 {
 		return " none\n"
 	}

@@ -41,6 +41,7 @@ func newGrants(list []grant, roles int) *grants {
 	return g
 }
 
+// spread makes the sets of roles per verb, for a pattern that many roles have.
 func (g *grants) spread(roles int) {
 	g.byVerb = make([]bitset, bits.Len32(uint32(g.verbs)))
 	for left := g.verbs; left != 0; left &= left - 1 {

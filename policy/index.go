@@ -160,6 +160,7 @@ type anchored struct {
 	spans []span // by key
 }
 
+// find tries the items of every key that model begins with.
 func (a *anchored) find(q *probe, items []item, model string) bool {
 	for i, s := 0, uint32(0); i < len(model); i++ {
 		if s = a.child(s, model[i]); s == 0 {
@@ -180,6 +181,7 @@ func (a *anchored) find(q *probe, items []item, model string) bool {
 	return false
 }
 
+// findReversed tries the items of every key that model ends with.
 func (a *anchored) findReversed(q *probe, items []item, model string) bool {
 	for i, s := len(model)-1, uint32(0); i >= 0; i-- {
 		if s = a.child(s, model[i]); s == 0 {

@@ -15,6 +15,7 @@ type pattern struct {
 	exact      bool // no star at all: text is the name
 }
 
+// parsePattern takes any text: there is no wrong pattern.
 func parsePattern(text string) pattern {
 	parts := strings.Split(text, "*")
 	if len(parts) == 1 {

@@ -45,6 +45,8 @@ func (p *Policy) Refusal(who *access.Principal, verb access.Verb, model string, 
 	}
 }
 
+// nextStep says what the caller can do about it. Against a deny there is
+// nothing to ask for, and which role it is in is the record's to know.
 func (p *Policy) nextStep(verb access.Verb, model string, d access.Decision) string {
 	if d.Reason == access.ReasonDeniedByRole {
 		return "a role that you hold denies it, and no other role can change that; ask an administrator of this gateway"
@@ -76,6 +78,7 @@ func shownPrincipal(who *access.Principal) string {
 	return fmt.Sprintf("principal %s (%s)", access.Quote(who.Name), access.Quote(id))
 }
 
+// shownAct names the model only where the verb is about one.
 func shownAct(verb access.Verb, model string) string {
 	switch {
 	case wholeVerbs.has(verb):

@@ -79,6 +79,7 @@ func (c *CaseResult) verdict() string {
 
 func (c *CaseResult) act() string { return strings.TrimSpace(c.Verb + " " + shownName(c.Model)) }
 
+// outcome names the rule too: it is what one wants to know of a failed case.
 func (c *CaseResult) outcome() string {
 	if c.Passed {
 		return fmt.Sprintf("%s (%s)", c.Got, c.Rule)

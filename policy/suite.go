@@ -48,6 +48,7 @@ func (s *Suite) Check(opts Options) []access.Problem {
 	return c.found()
 }
 
+// checkTest looks for what would make a test pass or fail for a wrong reason.
 func (s *Suite) checkTest(c *checker, path string, t Test) {
 	if t.Name == "" {
 		c.add(path+".name", "a test needs a name")
@@ -116,6 +117,7 @@ func (s *Suite) Run(p *Policy, file string) SuiteResult {
 	return result
 }
 
+// tryCase decides one case as the gateway would.
 func tryCase(p *Policy, t Test, who *access.Principal, model, word string) CaseResult {
 	verb, _ := access.ParseVerb(word)
 	d := p.Decide(who, verb, model)
