@@ -82,3 +82,11 @@ func (c *Current) Authenticate(ctx context.Context, token string) (*access.Princ
 	}
 	return set.Authenticate(ctx, token)
 }
+
+// Known asks the set in force whom the token proved before; see [Set.Known].
+func (c *Current) Known(token string) *access.Principal {
+	if set := c.set.Load(); set != nil {
+		return set.Known(token)
+	}
+	return nil
+}

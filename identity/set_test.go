@@ -325,6 +325,24 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
+func TestKnownNeverVerifies(t *testing.T) {
+	var current identity.Current
+	raw, d := token("alice"), new(double)
+	if current.Known(raw) != nil {
+		t.Error("known without a set")
+	}
+	current.Replace(setOf(t, 0, one(d)))
+	for _, unknown := range []string{"", raw, strings.Repeat("a", 1<<20)} {
+		if current.Known(unknown) != nil || d.verified.Load() != 0 {
+			t.Errorf("%.20q is known", unknown)
+		}
+	}
+	who, err := current.Authenticate(t.Context(), raw)
+	if err != nil || current.Known(raw) != who {
+		t.Errorf("got %v, want %v, %v", current.Known(raw), who, err)
+	}
+}
+
 func TestASetWithoutSourcesTakesNothing(t *testing.T) {
 	_, err := setOf(t, 0).Authenticate(t.Context(), token("alice"))
 	mustRefuse(t, err, access.ReasonTokenInvalid)

@@ -22,7 +22,7 @@ var corpus embed.FS
 //	payload: {"exp":null}     the same for the payload
 //	header-text: …            the header, as it is
 //	payload-text: …           the payload, as it is; <<N*text>> repeats text
-//	sign: ec                  ec, rsa, stranger, none, empty, mac-pem, mac-jwk, mac-empty, flip
+//	sign: ec                  ec, rsa, stranger, none, empty, mac-pem, mac-jwk, mac-empty, flip, loose
 //	token: …                  the whole token; {H} {P} {S} are the parts of a good one
 //	want: TOKEN_INVALID       the reason of the refusal
 //	text: not signed          what the caller is told holds this
@@ -129,6 +129,9 @@ func (a attack) sign(t *testing.T, k Key, header, payload []byte) string {
 		token := SignText(t, k, header, payload)
 		other := map[bool]string{true: "B", false: "A"}[token[len(token)-20] == 'A']
 		return token[:len(token)-20] + other + token[len(token)-19:]
+	case "loose": // the last character holds bits that nobody reads
+		token := SignText(t, k, header, payload)
+		return token[:len(token)-1] + string(token[len(token)-1]+1)
 	}
 	return SignText(t, k, header, payload)
 }

@@ -3,6 +3,8 @@ package oidc_test
 import (
 	"encoding/json"
 	"encoding/pem"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -104,20 +106,20 @@ func TestWhatAnIssuerMayNotAnswer(t *testing.T) {
 			k := identitytest.EC()
 			synctest.Test(t, func(t *testing.T) {
 				issuer := identitytest.NewIssuer(t, identitytest.URL, k)
-				var log strings.Builder
+				var said strings.Builder
 				err := ask(t, config(identitytest.Setup{Issuer: issuer, Name: "corp"}), oidc.Options{
 					Transport: handled(func(w http.ResponseWriter, r *http.Request) {
 						w.Header().Set("Content-Type", "application/json")
 						c.answer(w, r)
 					}),
-					Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Logger: slog.New(slog.NewTextHandler(&said, nil)),
 				}, issuer)
 				e, ok := access.AsError(err)
 				if !ok || e.Reason != access.ReasonIssuerAway || e.Kind != access.Unavailable {
 					t.Errorf("got %v", err)
 				}
-				if synctest.Wait(); !strings.Contains(log.String(), c.log) {
-					t.Errorf("the log says %.500s, want %q", log.String(), c.log)
+				if synctest.Wait(); !strings.Contains(said.String(), c.log) {
+					t.Errorf("the log says %.500s, want %q", said.String(), c.log)
 				}
 			})
 		})
@@ -155,7 +157,9 @@ func TestKeysFromAFile(t *testing.T) {
 // where it is configured, and nowhere else.
 func TestOverTLS(t *testing.T) {
 	issuer := identitytest.NewIssuer(t, "", identitytest.EC())
-	server := httptest.NewTLSServer(issuer)
+	server := httptest.NewUnstartedServer(issuer)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake is wanted
+	server.StartTLS()
 	defer server.Close()
 	issuer.URL = server.URL
 	ca := filepath.Join(t.TempDir(), "ca.pem")

@@ -222,3 +222,68 @@ func TestAProviderClosedWhileItsIssuerHangs(t *testing.T) {
 			}
 		})
 }
+
+// TestNobodyWaitsForAnIssuerThatWasAway: once a fetch failed, who comes while the
+// next one hangs is told at once.
+func TestNobodyWaitsForAnIssuerThatWasAway(t *testing.T) {
+	bubble(t, func(issuer *identitytest.Issuer) { issuer.Down.Store(true) },
+		func(t *testing.T, issuer *identitytest.Issuer, _ *oidc.Provider, who *identity.Set) {
+			synctest.Wait()
+			issuer.Hang.Store(true)
+			time.Sleep(1500 * time.Millisecond)
+			at := time.Now()
+			_, err := who.Authenticate(t.Context(), issuer.Token(t, identitytest.EC(), nil))
+			refused(t, err, access.ReasonIssuerAway)
+			if waited := time.Since(at); waited > 0 {
+				t.Errorf("waited %s", waited)
+			}
+		})
+}
+
+// TestAKeyThatEndsBetweenReadyAndVerify is not trusted for the moment that
+// lies between.
+func TestAKeyThatEndsBetweenReadyAndVerify(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, issuer *identitytest.Issuer, p *oidc.Provider, _ *identity.Set) {
+		token, err := identity.Parse(issuer.Token(t, identitytest.EC(), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Ready(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		issuer.Down.Store(true)
+		time.Sleep(identitytest.Stale)
+		_, err = p.Verify(t.Context(), token)
+		refused(t, err, access.ReasonTokenInvalid)
+	})
+}
+
+func BenchmarkNewToken(b *testing.B) {
+	for _, k := range []identitytest.Key{identitytest.RSA(), identitytest.EC(), identitytest.EC384(), identitytest.Ed()} {
+		b.Run(string(k.Algorithm), func(b *testing.B) {
+			issuer := identitytest.NewIssuer(b, identitytest.URL, k)
+			p, err := oidc.New(b.Context(), config(identitytest.Setup{Issuer: issuer, Name: "corp"}), oidc.Options{Transport: issuer})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = p.Close() }()
+			raw := issuer.Token(b, k, map[string]any{"groups": []string{"a", "b"}})
+			b.ReportAllocs()
+			for b.Loop() {
+				token, err := identity.Parse(raw)
+				if err == nil {
+					err = p.Ready(b.Context(), token)
+				}
+				if err == nil {
+					_, err = p.Verify(b.Context(), token)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
