@@ -124,9 +124,8 @@ func (k *key) fits(algorithm string) bool {
 
 // ring is what an issuer published last; it is never written to.
 type ring struct {
-	keys    []*key
-	fetched time.Time
-	until   time.Time // not believed after that
+	keys  []*key
+	until time.Time // not believed from then on
 }
 
 // candidates are the keys that a token may be signed with: those of its kid,
@@ -148,7 +147,7 @@ func (r *ring) candidates(token *identity.Token) (fit []*key, settled bool) {
 // follow makes the ring of what was fetched now: keys that were there before
 // keep their standing, those that are gone lose it.
 func follow(before *ring, keys []*key, now time.Time, stale time.Duration) (next *ring, added, withdrawn int) {
-	next = &ring{keys: keys, fetched: now, until: now.Add(stale)}
+	next = &ring{keys: keys, until: now.Add(stale)}
 	old := make(map[string]*identity.Key)
 	if before != nil {
 		for _, k := range before.keys {
