@@ -20,17 +20,24 @@ func appendData(b []byte, num protowire.Number, n int) []byte {
 	return append(b, pattern(n)...)
 }
 
+// pattern gives n bytes that repeat after patternBytes, further apart than
+// gzip looks back.
 func pattern(n int) []byte {
 	b := make([]byte, n)
-	x := uint32(2463534242)
-	for i := range b {
+	x := uint32(2463534242) // xorshift32
+	for i := range min(n, patternBytes) {
 		x ^= x << 13
 		x ^= x >> 17
 		x ^= x << 5
 		b[i] = byte(x)
 	}
+	for done := patternBytes; done < n; done *= 2 {
+		copy(b[done:], b[:done])
+	}
 	return b
 }
+
+const patternBytes = 64 << 10
 
 // appendParam appends one entry of a map<string, InferParameter>.
 func appendParam(b []byte, key string, v int64) []byte {

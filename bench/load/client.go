@@ -59,8 +59,11 @@ func (c *client) Close() error {
 	return errors.Join(errs...)
 }
 
-// withToken gives a context whose calls carry the token.
+// withToken gives a context whose calls carry the token, if there is one.
 func withToken(ctx context.Context, token string) context.Context {
+	if token == "" {
+		return ctx
+	}
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 }
 

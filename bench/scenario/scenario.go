@@ -59,7 +59,7 @@ func All(warmup, duration time.Duration) []Scenario {
 			load.Spec{Mode: load.Closed, Conns: 1, Callers: 1, Ask: infer(smallBytes)},
 		},
 		{
-			Small16, "the same, 16 callers on 4 connections",
+			Small16, "infer, 128 bytes of tensors each way, 16 callers on 4 connections",
 			load.Spec{Mode: load.Closed, Conns: 4, Callers: 16, Ask: infer(smallBytes)},
 		},
 		{

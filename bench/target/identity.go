@@ -18,6 +18,8 @@ type Identity struct {
 	Issuer, Audience, Group string
 	JWKS                    string // file of the issuer's public keys
 	Token                   string // good for a day
+	// Stranger is a token as good, of somebody who is not in Group.
+	Stranger string
 }
 
 const (
@@ -26,7 +28,7 @@ const (
 	tokenLife = 24 * time.Hour
 )
 
-// NewIdentity makes a key, writes its public half to dir and signs a token
+// NewIdentity makes a key, writes its public half to dir and signs tokens
 // with it: RS256, the commonest signature, and the claims that real issuers
 // put into an access token.
 func NewIdentity(dir string, now time.Time) (*Identity, error) {
@@ -47,11 +49,14 @@ func NewIdentity(dir string, now time.Time) (*Identity, error) {
 	if err := os.WriteFile(id.JWKS, keys, 0o644); err != nil {
 		return nil, err
 	}
-	id.Token, err = id.sign(key, now)
+	if id.Token, err = id.sign(key, now, "everyone", id.Group); err != nil {
+		return nil, err
+	}
+	id.Stranger, err = id.sign(key, now, "everyone", "others")
 	return id, err
 }
 
-func (id *Identity) sign(key *rsa.PrivateKey, now time.Time) (string, error) {
+func (id *Identity) sign(key *rsa.PrivateKey, now time.Time, groups ...string) (string, error) {
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: keyID}},
 		(&jose.SignerOptions{}).WithType("JWT"))
@@ -62,7 +67,7 @@ func (id *Identity) sign(key *rsa.PrivateKey, now time.Time) (string, error) {
 		Issuer: id.Issuer, Subject: "7c1f2f0a-bench", Audience: jwt.Audience{id.Audience},
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(tokenLife)), ID: "bench",
 	}).Claims(map[string]any{
-		"groups": []string{"everyone", id.Group},
+		"groups": groups,
 		"name":   "Bench Mark", "email": "bench@example.com", "azp": "bench-client",
 	}).Serialize()
 }

@@ -3,6 +3,7 @@ package target_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,6 +47,26 @@ func TestIdentity(t *testing.T) {
 	}
 	if len(more.Groups) != 2 || more.Groups[1] != id.Group {
 		t.Errorf("groups %v lack %q", more.Groups, id.Group)
+	}
+}
+
+func TestStrangerIsNotInTheGroup(t *testing.T) {
+	id, err := target.NewIdentity(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.ParseSigned(id.Stranger, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct {
+		Groups []string `json:"groups"`
+	}
+	if err := token.UnsafeClaimsWithoutVerification(&claims); err != nil {
+		t.Fatal(err)
+	}
+	if len(claims.Groups) != 2 || slices.Contains(claims.Groups, id.Group) {
+		t.Errorf("groups %v", claims.Groups)
 	}
 }
 

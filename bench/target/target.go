@@ -29,6 +29,8 @@ type Target struct {
 	Name string
 	// Does says in a few words what it does on the way.
 	Does string
+	// Decides tells whether it refuses who may not infer.
+	Decides bool
 	// needs are the programs, of the bin folder, without which it is left out.
 	needs []string
 	// cannot says why the target cannot serve the scenario of that name.
@@ -48,16 +50,16 @@ func All() []Target {
 		},
 		{Name: EnvoyPlain, Does: "does nothing", needs: []string{"envoy"}, launch: envoy(Config{})},
 		{
-			Name: EnvoyJWT, Does: "token (cached), rule on path and group",
+			Name: EnvoyJWT, Does: "token (cached), rule on path and group", Decides: true,
 			needs: []string{"envoy"}, launch: envoy(Config{JWT: true, RBAC: true}),
 		},
 		{
-			Name: EnvoyExtProc, Does: "token (cached), external processor decides on the request's body",
+			Name: EnvoyExtProc, Does: "token (cached), external processor decides on the request's body", Decides: true,
 			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
 			launch: envoy(Config{JWT: true, ExtProc: true}),
 		},
 		{
-			Name: EnvoyBoth, Does: "the same, and the processor is shown the answer's body",
+			Name: EnvoyBoth, Does: "the same, and the processor is shown the answer's body", Decides: true,
 			needs: []string{"envoy", "extproc"}, cannot: needsHalfClose,
 			launch: envoy(Config{JWT: true, ExtProc: true, ExtProcAnswers: true}),
 		},

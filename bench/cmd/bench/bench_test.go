@@ -4,13 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/bench/backend"
 	"github.com/sluice-gateway/sluice/bench/report"
 	"github.com/sluice-gateway/sluice/bench/scenario"
 	"github.com/sluice-gateway/sluice/bench/target"
@@ -105,6 +112,48 @@ func TestRunReportsFailure(t *testing.T) {
 	if err != nil || !strings.Contains(string(table), "the run failed") || !strings.Contains(string(table), "| direct |") {
 		t.Errorf("table %v:\n%s", err, table)
 	}
+}
+
+func TestRefuses(t *testing.T) {
+	tests := map[string]struct {
+		answer error
+		want   string // of the error, "" where the target is as it should be
+	}{
+		"refuses":      {status.Error(codes.PermissionDenied, "no"), ""},
+		"wants a name": {status.Error(codes.Unauthenticated, "who"), ""},
+		"is broken":    {status.Error(codes.Unavailable, "away"), "is not refused: rpc error: code = Unavailable"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			address := serve(t, grpc.NewServer(grpc.UnknownServiceHandler(
+				func(any, grpc.ServerStream) error { return tt.answer })))
+			b := bench{setting: target.Setting{Identity: &target.Identity{Stranger: "x"}}}
+			if err := b.refuses(t.Context(), address); tt.want == "" && err != nil || !strings.Contains(fmt.Sprint(err), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+	t.Run("lets all pass", func(t *testing.T) {
+		b := bench{setting: target.Setting{Identity: &target.Identity{Stranger: "x"}}}
+		if err := b.refuses(t.Context(), serve(t, backend.New(scenario.Model, 1<<10))); err == nil {
+			t.Error("nobody noticed")
+		}
+	})
+}
+
+func serve(t *testing.T, s *grpc.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Stop()
+		<-done
+	})
+	return l.Addr().String()
 }
 
 func TestUsage(t *testing.T) {

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sluice-gateway/sluice/bench/kserve"
 	"github.com/sluice-gateway/sluice/bench/load"
 	"github.com/sluice-gateway/sluice/bench/probe"
@@ -130,25 +133,47 @@ func (b *bench) prepare() (err error) {
 
 // ready makes one call, with the token.
 func (b *bench) ready(ctx context.Context, address string) error {
+	return b.call(ctx, address, b.setting.Identity.Token)
+}
+
+func (b *bench) call(ctx context.Context, address, token string) error {
 	return load.Check(ctx, load.Spec{
-		Address: address, Token: b.setting.Identity.Token, Conns: 1,
+		Address: address, Token: token, Conns: 1,
 		Ask: kserve.Ask{Model: scenario.Model, Input: 128, Output: 128},
 	})
+}
+
+// refuses makes sure that a target that is said to decide does: an error
+// means that it lets through who has no token, or one without the group.
+func (b *bench) refuses(ctx context.Context, address string) error {
+	for who, token := range map[string]string{"nobody": "", "a stranger": b.setting.Identity.Stranger} {
+		switch err := b.call(ctx, address, token); status.Code(err) {
+		case codes.Unauthenticated, codes.PermissionDenied:
+		default:
+			return fmt.Errorf("%s is not refused: %v", who, err)
+		}
+	}
+	return nil
 }
 
 // measure fills one cell. Whatever fails is kept in it, and the run goes on.
 func (b *bench) measure(ctx context.Context, s scenario.Scenario, t target.Target, round int) {
 	cell := report.Cell{Scenario: s.Name, Target: t.Name, Round: round}
 	running, err := target.Start(ctx, t, b.setting)
+	if err == nil && t.Decides {
+		err = b.refuses(ctx, running.Address)
+	}
 	if err == nil {
 		spec := s.Spec
 		spec.Address, spec.Token = running.Address, b.setting.Identity.Token
 		spec.Proxy, spec.Backend = running.Probe, probe.Spec{PIDs: b.backend.Probe.PIDs}
 		cell.Result, err = loadProcess(ctx, b.self, b.loadCores, spec)
-		running.Stop()
 		if err == nil && cell.Result.Calls+cell.Result.Tokens+cell.Result.Errors == 0 && !b.smoke {
 			err = errNothing
 		}
+	}
+	if running != nil {
+		running.Stop()
 	}
 	switch {
 	case err != nil:
