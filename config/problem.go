@@ -10,6 +10,10 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 )
 
+// maxPath bounds how much of a path is printed, in bytes: a key can be as long
+// as the file.
+const maxPath = 200
+
 // Problem is one thing wrong in a file, with its place. Line and Column count
 // from 1; both are 0 where the whole file is meant.
 type Problem struct {
@@ -29,7 +33,7 @@ func (p Problem) String() string {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
 	if p.Path != "" {
-		b.WriteString(": " + p.Path)
+		b.WriteString(": " + p.Path[:min(len(p.Path), maxPath)])
 	}
 	return b.String() + ": " + p.Message
 }

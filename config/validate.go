@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
 )
@@ -31,6 +33,7 @@ func (c *Config) Validate() []access.Problem {
 		f.add("store", "sqlite and postgres exclude each other")
 	}
 	f.backends(c)
+	f.references(c)
 	if len(c.Policy) == 0 {
 		f.add("policy", "is missing: without a policy nobody may do anything; write policy: [policy.yaml]")
 	}
@@ -40,6 +43,17 @@ func (c *Config) Validate() []access.Problem {
 		}
 	}
 	return f
+}
+
+// references finds what looks like a reference where none is looked up: it
+// would be taken as it stands.
+func (f *found) references(c *Config) {
+	walk(reflect.ValueOf(c).Elem(), "", func(v reflect.Value, path string) bool {
+		if v.Kind() == reflect.String && strings.Contains(v.String(), "${") {
+			f.add(path, "${NAME} is not expanded here, only where a secret is referred to")
+		}
+		return true
+	})
 }
 
 func (f *found) backends(c *Config) {
