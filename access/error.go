@@ -67,6 +67,9 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // AsError finds an [Error] in err's chain.
 func AsError(err error) (*Error, bool) {
+	if e, ok := err.(*Error); ok || err == nil { // the common cases, without an allocation
+		return e, ok
+	}
 	var e *Error
 	ok := errors.As(err, &e)
 	return e, ok

@@ -39,6 +39,7 @@ type Principal struct {
 	Expires time.Time
 
 	memo atomic.Pointer[Memo]
+	id   atomic.Pointer[string]
 }
 
 // Memo is what package policy derives from a principal and wants to find
@@ -49,8 +50,16 @@ type Memo struct {
 	Value any
 }
 
-// ID is "issuer#subject", the form that policy's subjects are written in.
-func (p *Principal) ID() string { return p.Issuer + "#" + p.Subject }
+// ID is "issuer#subject", the form that policy's subjects are written in. It is
+// made once; Issuer and Subject must not change after it.
+func (p *Principal) ID() string {
+	if id := p.id.Load(); id != nil {
+		return *id
+	}
+	id := p.Issuer + "#" + p.Subject
+	p.id.Store(&id)
+	return id
+}
 
 // Memo returns what [Principal.SetMemo] stored last, or nil. It is safe for
 // concurrent use.

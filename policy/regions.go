@@ -9,8 +9,13 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 )
 
-// maxRegions bounds how many shared memory regions one principal may hold.
-const maxRegions = 1024
+const (
+	// maxRegions bounds how many shared memory regions one principal may hold.
+	maxRegions = 1024
+	// maxRegionName bounds a region's name and its key, in bytes; a file system
+	// takes no longer key, and a CUDA handle has 64.
+	maxRegionName = 255
+)
 
 // forbiddenKey begins the keys of the memory that Triton's Python backend
 // shares with its own stubs (protocol/kserve-v2.md, section 7).
@@ -59,6 +64,10 @@ func NewRegions() *Regions {
 // nobody else owns: a system key, or a CUDA handle. fresh tells that the region
 // was not his before; the claim of one that is his changes nothing.
 func (r *Regions) Claim(who *access.Principal, name Region, key string) (fresh bool, refused *access.Error) {
+	if len(name.Name) > maxRegionName || len(key) > maxRegionName {
+		return false, &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
+			Message: fmt.Sprintf("a shared memory region's name and key have %d bytes at most", maxRegionName)}
+	}
 	if !name.Cuda {
 		key = strings.TrimLeft(key, "/") // as shm_open(3) does
 		if strings.HasPrefix(key, forbiddenKey) || strings.Contains(key, "/") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -70,23 +71,11 @@ func (p *pool) same(c backends.Config) backends.Backend {
 func (p *pool) closeAllBut(other *pool) error {
 	var errs []error
 	for _, b := range p.open {
-		if !other.has(b) {
+		if other == nil || !slices.Contains(other.open, b) {
 			errs = append(errs, b.Close())
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (p *pool) has(b backends.Backend) bool {
-	if p == nil {
-		return false
-	}
-	for _, mine := range p.open {
-		if mine == b {
-			return true
-		}
-	}
-	return false
 }
 
 func openBackend(c backends.Config, buffers mem.BufferPool, log *slog.Logger) (backends.Backend, error) {

@@ -30,13 +30,13 @@ import (
 // bench is a gateway's real chain without its doors: calls are made on it
 // directly, so that a test can take a step out and see what is missed.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	server *Server
 	issuer *issuer.Issuer
 	log    bytes.Buffer
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t}
 	h := httptest.NewUnstartedServer(nil)

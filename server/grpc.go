@@ -19,6 +19,7 @@ import (
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/interceptors/telemetry"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -55,6 +56,7 @@ func (s *Server) grpcServer(tlsConfig *tls.Config, chain *interceptors.Chain) *g
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
+		grpc.InTapHandle(telemetry.Tap),
 		grpc.UnknownServiceHandler(chain.Stream(unknown, refuseUnknown)),
 	}
 	if tlsConfig != nil {

@@ -113,17 +113,16 @@ func newServer(opts Options, cfg *config.Config) *Server {
 // open makes everything that a configuration needs, or nothing. What before has
 // and cfg leaves as it is, is taken over.
 func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*state, error) {
-	var oldPool *pool
-	if before != nil {
-		oldPool = before.pool
+	if before == nil {
+		before = new(state)
 	}
-	sources, err := openIdentity(ctx, cfg.Identity, s.log)
+	sources, err := openIdentity(ctx, cfg.Identity, before.sources, s.log)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := openBackends(cfg.Backends, oldPool, s.opts.Buffers, s.log)
+	pool, err := openBackends(cfg.Backends, before.pool, s.opts.Buffers, s.log)
 	if err != nil {
-		return nil, errors.Join(err, sources.Close())
+		return nil, errors.Join(err, sources.closeAllBut(before.sources))
 	}
 	service := inference.New(pool.table, inference.Readiness(cfg.Server.Ready))
 	return &state{cfg: cfg, sources: sources, pool: pool, service: service, handlers: service.Handlers(), health: service.HealthHandler()}, nil
@@ -151,7 +150,7 @@ func (s *Server) reload(ctx context.Context, _, loaded *config.Config) error {
 // retire closes what a reload has replaced: the identity providers at once,
 // the backends when the calls on them have had time to end.
 func (s *Server) retire(ctx context.Context, before, next *state) {
-	if err := before.sources.Close(); err != nil {
+	if err := before.sources.closeAllBut(next.sources); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "closing identity sources", slog.Any("error", err))
 	}
 	timer := time.NewTimer(before.cfg.Server.ShutdownGrace)
@@ -168,7 +167,7 @@ func (s *Server) retire(ctx context.Context, before, next *state) {
 func (s *Server) close() {
 	s.retired.Wait()
 	last := s.state.Load()
-	if err := errors.Join(last.sources.Close(), last.pool.closeAllBut(nil)); err != nil {
+	if err := errors.Join(last.sources.closeAllBut(nil), last.pool.closeAllBut(nil)); err != nil {
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "closing", slog.Any("error", err))
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/sluice-gateway/sluice/wire"
 )
 
-// visibleOnly takes out of a list what the caller may not see.
+// visibleOnly takes out of a list what the caller may not see: out of the
+// statistics also what a rule denies him the statistics of.
 func visibleOnly(g *Gate, ctx context.Context, call *access.Call, r *wire.Request, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, r)
 	if err != nil {
@@ -24,7 +25,8 @@ func visibleOnly(g *Gate, ctx context.Context, call *access.Call, r *wire.Reques
 		})
 	case *pb.ModelStatisticsResponse:
 		list.ModelStats = slices.DeleteFunc(list.ModelStats, func(m *pb.ModelStatistics) bool {
-			return !g.Engine.Visible(call.Principal, m.GetName())
+			name := m.GetName()
+			return !g.Engine.Visible(call.Principal, name) || g.Engine.Decide(call.Principal, access.Stats, name).Reason == access.ReasonDeniedByRole
 		})
 	}
 	return resp, nil

@@ -72,25 +72,26 @@ func (r *Recorder) close(ctx context.Context, call *access.Call, err error, pani
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 20)
-	attrs = append(attrs, slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("door", call.Door))
+	var room [maxAttrs]slog.Attr
+	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("door", call.Door))
 	if call.Peer.IsValid() {
 		attrs = append(attrs, slog.String("peer", call.Peer.String()))
 	}
-	attrs = append(attrs, principal(call.Principal)...)
-	attrs = append(attrs, subject(call.Verb, call.Model)...)
+	attrs = subject(principal(attrs, call.Principal), call.Verb, call.Model)
 	if call.Backend != "" {
 		attrs = append(attrs, slog.String("backend", call.Backend))
 	}
 	attrs = append(attrs, slog.String("verdict", call.Verdict(code == codes.OK)))
-	attrs = append(attrs, why(call.Decision, call.Refused)...)
-	attrs = append(attrs, slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
+	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
 	if _, foreign := err.(interface{ GRPCStatus() *status.Status }); call.Refused == nil && code == codes.Internal && !foreign {
 		// A backend's own text stays out of the log: it may quote the payload.
 		attrs = append(attrs, slog.String("cause", clip(err.Error())))
 	}
 	r.Log.LogAttrs(ctx, level, "call", attrs...)
 }
+
+// maxAttrs is how many attributes a line has at most.
+const maxAttrs = 20
 
 // message writes the line of one request inside a stream.
 func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Message) {
@@ -101,24 +102,22 @@ func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Mess
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
-	attrs = append(attrs, principal(call.Principal)...)
-	attrs = append(attrs, subject(m.Verb, m.Model)...)
-	attrs = append(attrs, slog.String("verdict", m.Verdict()))
-	attrs = append(attrs, why(m.Decision, m.Refused)...)
+	var room [maxAttrs]slog.Attr
+	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
+	attrs = subject(principal(attrs, call.Principal), m.Verb, m.Model)
+	attrs = why(append(attrs, slog.String("verdict", m.Verdict())), m.Decision, m.Refused)
 	r.Log.LogAttrs(ctx, level, "message", attrs...)
 }
 
-func principal(p *access.Principal) []slog.Attr {
+func principal(attrs []slog.Attr, p *access.Principal) []slog.Attr {
 	if p == nil {
-		return nil
+		return attrs
 	}
-	return []slog.Attr{slog.String("principal", clip(p.ID())), slog.String("name", clip(p.Name)), slog.String("kind", string(p.Kind))}
+	return append(attrs, slog.String("principal", clip(p.ID())), slog.String("name", clip(p.Name)), slog.String("kind", string(p.Kind)))
 }
 
-func subject(v access.Verb, model string) []slog.Attr {
-	attrs := []slog.Attr{slog.String("verb", v.String())}
+func subject(attrs []slog.Attr, v access.Verb, model string) []slog.Attr {
+	attrs = append(attrs, slog.String("verb", v.String()))
 	if model != "" {
 		attrs = append(attrs, slog.String("model", clip(model)))
 	}
@@ -126,8 +125,7 @@ func subject(v access.Verb, model string) []slog.Attr {
 }
 
 // why is what the caller does not get to see: the rule, and the cause.
-func why(d access.Decision, refused *access.Error) []slog.Attr {
-	var attrs []slog.Attr
+func why(attrs []slog.Attr, d access.Decision, refused *access.Error) []slog.Attr {
 	if d.Rule != "" {
 		attrs = append(attrs, slog.String("rule", d.Rule))
 	}

@@ -6,8 +6,7 @@ package telemetry
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/interceptors"
@@ -56,7 +56,10 @@ func (t *Telemetry) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 
 // open makes the call that all inner steps write into.
 func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
-	md, _ := metadata.FromIncomingContext(ctx)
+	md, ok := ctx.Value(metadataKey{}).(metadata.MD)
+	if !ok {
+		md, _ = metadata.FromIncomingContext(ctx)
+	}
 	call := &access.Call{
 		ID:       newID(),
 		RPC:      method[strings.LastIndexByte(method, '/')+1:],
@@ -87,10 +90,23 @@ func (t *Telemetry) now() time.Time {
 	return time.Now()
 }
 
-// newID returns 16 hexadecimal digits that nobody can guess: a caller's own
-// request id is not taken over, it could be chosen to hide in another's.
+type metadataKey struct{}
+
+// Tap hands a call's metadata to the chain as the transport has read it;
+// [metadata.FromIncomingContext] would copy all of it. It is a
+// [tap.ServerInHandle] and refuses nothing: it runs under the connection's
+// lock, where nothing may wait.
+func Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	return context.WithValue(ctx, metadataKey{}, info.Header), nil
+}
+
+// newID returns 16 hexadecimal digits, as good as unique. A caller's own request
+// id is not taken over: it could be chosen to hide in another's.
 func newID() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
-	return hex.EncodeToString(b[:])
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i, n := 0, rand.Uint64(); i < len(b); i, n = i+1, n>>4 {
+		b[i] = digits[n&15]
+	}
+	return string(b[:])
 }

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// BenchmarkChain is what the gateway itself adds to a small infer and to a
+// message of a stream: identity of a known token, policy, metrics and the call
+// log on, without a transport and without a backend.
+func BenchmarkChain(b *testing.B) {
+	bench := newBench(b)
+	bench.server.log = slog.New(slog.NewJSONHandler(io.Discard, nil))
+	chain, err := bench.server.Chain()
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := bench.issuer.Token("bob")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs(
+		"authorization", "Bearer "+token, ":authority", "localhost:8001", "content-type", "application/grpc", "user-agent", "grpc-python", "grpc-accept-encoding", "identity, deflate, gzip"))
+	raw, err := proto.Marshal(&inference.ModelInferRequest{
+		ModelName: "simple", Id: "1",
+		Inputs: []*inference.ModelInferRequest_InferInputTensor{
+			{Name: "INPUT0", Datatype: "INT32", Shape: []int64{1, 16}}, {Name: "INPUT1", Datatype: "INT32", Shape: []int64{1, 16}},
+		},
+		RawInputContents: [][]byte{make([]byte, 64), make([]byte, 64)},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("unary", func(b *testing.B) {
+		answer := &inference.ModelInferResponse{}
+		handler := chain.Unary(inference.GRPCInferenceService_ModelInfer_FullMethodName, func(context.Context, any) (any, error) { return answer, nil })
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := handler(nil, &incoming{ctx: ctx, messages: [][]byte{raw}}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("message", func(b *testing.B) {
+		b.ReportAllocs()
+		err := chain.Stream(inference.GRPCInferenceService_ModelStreamInfer_FullMethodName, func(_ any, ss grpc.ServerStream) error {
+			for b.Loop() {
+				var m wire.Message
+				if err := ss.RecvMsg(&m); err != nil {
+					return err
+				}
+				m.Free()
+			}
+			return nil
+		})(nil, &endless{incoming{ctx: ctx}, raw})
+		if err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// endless brings one message for ever.
+type endless struct {
+	incoming
+	raw []byte
+}
+
+func (s *endless) RecvMsg(m any) error { return m.(*wire.Message).Take(wire.FromBytes(s.raw)) }
