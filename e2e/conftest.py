@@ -1,8 +1,12 @@
 """Fixtures: the servers of a run, and the doors to them."""
 
+import os
+
 import pytest
 
 from harness.door import Door
+from harness.identity import Issuer
+from harness.sluice import Sluice, triton_backend
 from harness.triton import Triton
 
 # Every model but the one that a client loads and the one that cannot be.
@@ -29,5 +33,33 @@ def direct(triton):
 
 
 @pytest.fixture(scope="session")
-def through(direct):
-    return direct
+def issuer(tmp_path_factory):
+    return Issuer(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture(scope="session")
+def sluice(tmp_path_factory, issuer, triton):
+    """The gateway in front of the shared Triton."""
+    gateway = Sluice(tmp_path_factory.mktemp("sluice"), issuer, [triton_backend(triton.address)])
+    try:
+        yield gateway.start()
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def gate(sluice):
+    """The gateway's door, for whoever shows a token there."""
+    return Door("through Sluice", sluice.address)
+
+
+@pytest.fixture(scope="session")
+def through(request, direct):
+    """The door that has to answer as Triton does: Sluice's, for one who may everything.
+
+    With E2E_SELF set it is Triton's own, which tells a flaky case.
+    """
+    if os.environ.get("E2E_SELF"):
+        return direct
+    token = request.getfixturevalue("issuer").token("operator")
+    return request.getfixturevalue("gate").showing(token)

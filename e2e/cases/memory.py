@@ -1,4 +1,9 @@
-"""System shared memory from registration to its end; CUDA's refusals."""
+"""System shared memory from registration to its end; CUDA's refusals.
+
+What Sluice answers differently on purpose is not here: a region that nobody
+registered through it is nobody's, so that unregistering it is refused
+(test_shared_memory.py), where Triton says OK.
+"""
 
 import base64
 import os
@@ -15,6 +20,10 @@ from harness.process import until
 from harness.transcript import status_of
 
 SIZE = LEFT.nbytes
+# The server maps a region from its offset on, so that is in whole pages. No case
+# infers in a region that has an offset: Triton 2.51 counts it twice, and so
+# reads and writes past the region's end.
+PAGE = 4096
 # The suite's own, should two of them run on one machine.
 PREFIX = f"/sluice_e2e_client_{os.getpid()}_"
 
@@ -58,35 +67,39 @@ def infer_in_shared_memory(door, log):
     with door.client() as client, region("in") as inputs, region("out") as outputs:
         shm.set_shared_memory_region(inputs, [LEFT, RIGHT])
         log.call("register", client.register_system_shared_memory, "in", PREFIX + "in", 2 * SIZE)
-        log.call("register out", client.register_system_shared_memory, "out", PREFIX + "out", SIZE, offset=SIZE)
+        log.call("register out", client.register_system_shared_memory, "out", PREFIX + "out", 2 * SIZE)
         regions = client.get_system_shared_memory_status().regions
-        log.add("status", {name: tidy(regions[name]) for name in regions})
-        assert client.get_system_shared_memory_status("in", as_json=True)["regions"]["in"]["key"] == PREFIX + "in"
-        wanted = [placed(triton.InferRequestedOutput, "OUTPUT0", "out", 0), triton.InferRequestedOutput("OUTPUT1")]
+        log.add("status", {name: without_own_prefix(regions[name]) for name in regions})
+        assert client.get_system_shared_memory_status("in", as_json=True)["regions"]["in"]["key"].endswith("in")
+        wanted = [placed(triton.InferRequestedOutput, "OUTPUT0", "out", SIZE), triton.InferRequestedOutput("OUTPUT1")]
         asked = [placed(triton.InferInput, "INPUT0", "in", 0), placed(triton.InferInput, "INPUT1", "in", SIZE)]
         log.call("infer", client.infer, "simple", asked, outputs=wanted)
-        log.add("written", shm.get_contents_as_numpy(outputs, np.int32, [1, 16], offset=SIZE))
-        assert (shm.get_contents_as_numpy(outputs, np.int32, [1, 16], offset=SIZE) == LEFT + RIGHT).all()
+        written = shm.get_contents_as_numpy(outputs, np.int32, [1, 16], offset=SIZE)
+        assert (log.add("written", written) == LEFT + RIGHT).all()
+        del written
         mixed = [placed(triton.InferInput, "INPUT0", "in", 0), simple()[1]]
         log.call("one of two", client.infer, "simple", mixed)
         log.call("unregister", unregister, client, "in")
         log.call("unregister out", unregister, client, "out")
-        log.add("status after", client.get_system_shared_memory_status().regions.keys().__len__())
+        log.call("status after", client.get_system_shared_memory_status)
 
 
-def tidy(status):
-    """The region's status without this run's own key."""
+def without_own_prefix(status):
+    """The region's status without what is this run's own."""
     status.key = status.key.removeprefix(PREFIX)
     return status
 
 
 @case
 def shared_memory_mistakes(door, log):
-    with door.client() as client, region("twice"):
+    with door.client() as client, region("twice", 2 * PAGE):
         missing = log.call("no such key", client.register_system_shared_memory, "x", "/sluice-e2e-no-such-key", 64)
         assert status_of(missing) == "INTERNAL"
         log.call("status unknown", client.get_system_shared_memory_status, "no-such-region")
-        log.call("unregister unknown", client.unregister_system_shared_memory, "no-such-region")
+        log.call("part of a page", client.register_system_shared_memory, "x", PREFIX + "twice", SIZE, offset=SIZE)
+        log.call("second page", client.register_system_shared_memory, "page", PREFIX + "twice", PAGE, offset=PAGE)
+        log.add("status", without_own_prefix(client.get_system_shared_memory_status("page").regions["page"]))
+        log.call("unregister", unregister, client, "page")
         client.register_system_shared_memory("twice", PREFIX + "twice", SIZE)
         log.call("twice", client.register_system_shared_memory, "twice", PREFIX + "twice", SIZE)
         asked = [placed(triton.InferInput, "INPUT0", "twice", 0), placed(triton.InferInput, "INPUT1", "twice", SIZE)]
@@ -102,5 +115,4 @@ def cuda_shared_memory(door, log):
         assert status_of(error) == "INVALID_ARGUMENT"
         log.call("status", client.get_cuda_shared_memory_status)
         log.call("status unknown", client.get_cuda_shared_memory_status, "gpu")
-        log.call("unregister", client.unregister_cuda_shared_memory, "gpu")
         log.call("unregister all", client.unregister_cuda_shared_memory)

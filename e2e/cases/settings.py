@@ -1,5 +1,7 @@
 """Trace and log settings, read and changed."""
 
+from tritonclient.grpc import service_pb2
+
 from cases import case
 from harness.transcript import status_of
 
@@ -11,7 +13,7 @@ def trace_settings(door, log):
         log.call("of a model", client.get_trace_settings, "simple")
         log.call("unknown model", client.get_trace_settings, "no-such-model")
         log.call("as json", client.get_trace_settings, as_json=True)
-        log.call("change", client.update_trace_settings, settings={"trace_rate": "7", "log_frequency": 3})
+        log.call("change", client.update_trace_settings, settings={"trace_rate": "7", "log_frequency": "3"})
         log.call("of one model", client.update_trace_settings, "simple", {"trace_count": "5"})
         log.call("inherited", client.get_trace_settings, "simple")
         log.call("list", client.update_trace_settings, "simple", {"trace_level": ["TIMESTAMPS", "TENSORS"]})
@@ -41,6 +43,9 @@ def log_settings(door, log):
         after = log.call("back", client.update_log_settings, settings)
         assert before == after
         log.call("unknown key", client.update_log_settings, {"no_such_key": 1})
-        log.call("wrong type", client.update_log_settings, {"log_info": "yes"})
         file = log.call("file", client.update_log_settings, {"log_file": "/tmp/no"})
         assert status_of(file) == "UNIMPLEMENTED"
+    with door.stub() as stub:
+        request = service_pb2.LogSettingsRequest()
+        request.settings["log_info"].string_param = "yes"
+        log.call("wrong type", stub.LogSettings, request, metadata=door.metadata, timeout=10)

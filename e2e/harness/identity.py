@@ -16,6 +16,7 @@ PEOPLE = {
     "alice": ["model-admin"],
     "bob": ["model-viewer"],
     "mallory": [],
+    "partial": [],
     "operator": ["operators"],
     "keeper": ["shm-keepers"],
     "poacher": ["shm-keepers"],
