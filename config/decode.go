@@ -21,18 +21,14 @@ import (
 // takes a scalar or a list. A struct with SetDefaults gets it called before its
 // keys are read, wherever it stands. Durations are written "90d", "1h30m".
 func Decode(file string, data []byte, into any) (*Positions, Problems) {
-	return decode(file, data, into, nil)
-}
-
-// decode is Decode with the keys that are known but not built yet: path
-// without indices -> what to say.
-func decode(file string, data []byte, into any, unbuilt map[string]string) (*Positions, Problems) {
 	d := &decoder{
-		unbuilt: unbuilt,
 		Positions: Positions{
 			file: file, at: make(map[string]place), wrong: make(map[string]bool), spoilt: make(map[string]bool),
 		},
 		active: make(map[*yaml.Node]bool),
+	}
+	if _, ok := into.(*Config); ok {
+		d.unbuilt = unbuilt
 	}
 	v := reflect.ValueOf(into).Elem()
 	setDefaults(v)
@@ -47,7 +43,7 @@ func decode(file string, data []byte, into any, unbuilt map[string]string) (*Pos
 
 type decoder struct {
 	Positions
-	unbuilt  map[string]string
+	unbuilt  map[string]string // path without indices -> why it is refused
 	problems Problems
 	values   int
 	depth    int

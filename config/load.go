@@ -47,7 +47,7 @@ func (l *loader) load() *Config {
 		return nil
 	}
 	c := new(Config)
-	at, problems := decode(l.path, data, c, unbuilt)
+	at, problems := Decode(l.path, data, c)
 	l.problems = problems
 	if !at.any() {
 		return nil
