@@ -104,19 +104,27 @@ func (e *editor) merged(fd *field, n node, r *record, sv *survey) {
 	}
 }
 
-// sub writes a sub-message: as it stands if that is canonical, which it is
-// exactly if writing it canonically makes it no shorter.
+// sub writes a sub-message: as it stands if there is nothing to change in it.
 func (e *editor) sub(fd *field, n node, r *record) {
-	count := editor{}
-	count.message(fd.sub, n)
-	if n.part == 0 && count.size == r.body.len() {
+	if n.part == 0 && n.clean(fd.sub) {
 		e.keep(r.start, int(r.body.end))
 		return
 	}
+	count := editor{}
+	count.message(fd.sub, n)
 	e.size += protowire.SizeTag(r.num) + protowire.SizeBytes(count.size)
 	if e.b != nil {
 		e.b.tag(r.num, count.size)
 		e.message(fd.sub, n)
 		e.size -= count.size
 	}
+}
+
+// clean tells whether nothing in n, a message of type t, could be read in two ways.
+func (n node) clean(t *table) bool {
+	if n.at.len() == 0 {
+		return true
+	}
+	s := scanner{m: n.m, c: n.m.cursorAt(int(n.at.off)), impatient: true}
+	return s.message(t, int(n.at.end), nil) == nil && !s.ambiguous
 }

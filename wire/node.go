@@ -98,13 +98,6 @@ func (c *cursor) recordValue(r *record, end int) bool {
 	return f == sound
 }
 
-// recordAt reads the field that begins at off.
-func (m *Message) recordAt(off int) (r record) {
-	c := m.cursorAt(off)
-	c.record(&r, m.size)
-	return r
-}
-
 // last finds the last value of a string or message field, and whether there is any.
 func (n node) last(num protowire.Number) (s span, found bool) {
 	it := n.fields()

@@ -67,6 +67,12 @@ func (p Parameters) Get(key string) (value Parameter, found bool) {
 	return value, found
 }
 
+// Has tells whether there is a parameter under key.
+func (p Parameters) Has(key string) bool {
+	_, found := p.Get(key)
+	return found
+}
+
 // All yields the map's entries in the order of the message. Where a key comes
 // more than once, the last one is in force; a canonical message has no such key.
 func (p Parameters) All() iter.Seq2[Span, Parameter] {

@@ -43,6 +43,7 @@ type scanner struct {
 	c         cursor
 	ambiguous bool
 	key       span // of the map entry scanned last
+	impatient bool // end the scan where it becomes ambiguous
 }
 
 // message scans a message of type t up to end. Only the outermost has a view
@@ -75,6 +76,9 @@ func (s *scanner) message(t *table, end int, top *view) *SyntaxError {
 		}
 		if t.entry && num == fieldKey {
 			s.key = body
+		}
+		if s.impatient && s.ambiguous {
+			return nil
 		}
 		if top != nil {
 			top.last[num] = body

@@ -13,7 +13,7 @@ const (
 	// reference to it.
 	shareFrom = 1 << 10
 	// freshSize is the size of the buffers that new and copied bytes go to.
-	freshSize = 16 << 10
+	freshSize = 4 << 10
 )
 
 // Edit replaces the bytes [Start,End) of a message with New.
