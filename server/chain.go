@@ -31,7 +31,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		}).Step(),
 		(&record.Recorder{Log: s.log}).Step(),
 		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
-		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal}).Step(),
+		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
 		(&policy.Gate{
 			Engine: s.engine, Regions: s.regions,
 			Dependents: func(ctx context.Context, model string) ([]string, error) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,20 @@ func (a *Account) Close() {
 	if a.refs.Add(-1) == 0 {
 		a.budget.forget(a)
 	}
+}
+
+type accountKey struct{}
+
+// WithAccount returns a context that carries a, for who receives messages on a
+// call's behalf.
+func WithAccount(ctx context.Context, a *Account) context.Context {
+	return context.WithValue(ctx, accountKey{}, a)
+}
+
+// AccountFrom returns the context's account, or nil.
+func AccountFrom(ctx context.Context) *Account {
+	a, _ := ctx.Value(accountKey{}).(*Account)
+	return a
 }
 
 // Calls is how many calls have the account open.

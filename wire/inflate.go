@@ -66,8 +66,8 @@ func (r *Receiver) fill(m *Message, out io.Reader, in *deflated, size int) error
 	m.bufs = append(m.bufs, mem.NewBuffer(buf, r.Pool))
 	m.size += n
 	switch {
-	case m.size > MaxMessage:
-		return status.Errorf(codes.ResourceExhausted, "grpc: received message after decompression larger than max %d", MaxMessage)
+	case m.size > r.Max:
+		return status.Errorf(codes.ResourceExhausted, "grpc: received message after decompression larger than max %d", r.Max)
 	case err == nil || err == io.EOF:
 		return err
 	default:

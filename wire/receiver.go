@@ -49,12 +49,14 @@ type Receiver struct {
 	from   transport // nil without gRPC's transport
 	// Pool is where inflated messages' buffers come from.
 	Pool mem.BufferPool
+	// Max is the size of the greatest message, before and after inflating it.
+	Max int
 }
 
 // NewReceiver returns a receiver of stream's messages.
 func NewReceiver(stream grpc.ServerStream) *Receiver {
 	from, _ := grpc.ServerTransportStreamFromContext(stream.Context()).(transport)
-	return &Receiver{stream: stream, from: from, Pool: mem.DefaultBufferPool()}
+	return &Receiver{stream: stream, from: from, Pool: mem.DefaultBufferPool(), Max: MaxMessage}
 }
 
 // ReadsTransport tells whether the receiver reads frames itself. Where it does
@@ -121,8 +123,8 @@ func (r *Receiver) recv(m *Message, a *Account) error {
 		return err
 	}
 	length := binary.BigEndian.Uint32(prefix[1:])
-	if length > MaxMessage {
-		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", length, MaxMessage)
+	if int64(length) > int64(r.Max) {
+		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", length, r.Max)
 	}
 	n := int(length)
 	if err := a.fits(n); err != nil {

@@ -30,16 +30,25 @@ func RequestOf(m proto.Message) *Request { return &Request{control: m} }
 
 // Read reads the message on an account. Its errors are those of
 // [Receiver.RecvOnly].
-func (r *Request) Read(a *Account) error {
+func (r *Request) Read(a *Account) error { return r.ReadUpTo(a, MaxMessage) }
+
+// ReadUpTo is Read for messages of at most so many bytes.
+func (r *Request) ReadUpTo(a *Account, most int) error {
 	if r.read {
 		return nil
 	}
-	if err := NewReceiver(r.stream).RecvOnly(&r.message, a); err != nil {
+	receiver := NewReceiver(r.stream)
+	receiver.Max = most
+	if err := receiver.RecvOnly(&r.message, a); err != nil {
 		return err
 	}
 	r.read = true
 	return nil
 }
+
+// Skip takes the message for an empty one and leaves it unread, for RPCs
+// whose request says nothing.
+func (r *Request) Skip() { r.read = true }
 
 // Message is the message that was read.
 func (r *Request) Message() (*Message, error) {

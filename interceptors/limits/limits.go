@@ -1,6 +1,8 @@
 // Package limits reads each request on the account of its principal: what is
 // in flight has a budget per principal and in all, charged before the bytes
-// are read and given back when the message is freed.
+// are read and given back when the message is freed. Answers count too, from
+// when they have come until they have left, so that nobody fills memory by
+// asking for much and reading slowly.
 package limits
 
 import (
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -21,6 +24,9 @@ type Limits struct {
 	Budget *wire.Budget
 	// Calls is how many calls one principal may have open; 0 is no limit.
 	Calls int
+	// Message is the largest message in bytes, decompressed; 0 is
+	// [wire.MaxMessage].
+	Message int
 }
 
 // Step returns the interceptor's two forms.
@@ -50,7 +56,7 @@ func (l *Limits) account(ctx context.Context) *wire.Account {
 	return l.Budget.Account(id)
 }
 
-func (l *Limits) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (l *Limits) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	r, ok := req.(*wire.Request)
 	if !ok {
 		return nil, interceptors.ErrNoRequest
@@ -60,10 +66,52 @@ func (l *Limits) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, ha
 		return nil, err
 	}
 	defer account.Close()
-	if err := r.Read(account); err != nil {
+	release, err := l.read(ctx, r, info, account)
+	if err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	defer release()
+	resp, err := handler(ctx, req)
+	if m, ok := resp.(*wire.Message); ok && err == nil {
+		if err := m.Charge(account); err != nil {
+			m.Free()
+			return nil, err
+		}
+	}
+	return resp, err
+}
+
+// read reads the request, and charges what it will take once decoded. Who has
+// no principal is served by RPCs alone whose requests say nothing: theirs is
+// not even read, so that no stranger fills memory or keeps a call open by
+// sending slowly.
+func (l *Limits) read(ctx context.Context, r *wire.Request, info *grpc.UnaryServerInfo, account *wire.Account) (release func(), err error) {
+	if call := access.CallFrom(ctx); call == nil || call.Principal == nil {
+		r.Skip()
+		return func() {}, nil
+	}
+	if err := r.ReadUpTo(account, l.most()); err != nil {
+		return nil, err
+	}
+	if info == nil || info.FullMethod == inference.GRPCInferenceService_ModelInfer_FullMethodName {
+		return func() {}, nil // is not decoded
+	}
+	m, err := r.Message()
+	if err != nil {
+		return nil, err
+	}
+	n := decoded(m, info.FullMethod)
+	if err := account.Acquire(n); err != nil {
+		return nil, err
+	}
+	return func() { account.Release(n) }, nil
+}
+
+func (l *Limits) most() int {
+	if l.Message > 0 {
+		return l.Message
+	}
+	return wire.MaxMessage
 }
 
 func (l *Limits) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -72,15 +120,21 @@ func (l *Limits) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo,
 		return err
 	}
 	defer account.Close()
-	return handler(srv, &stream{ServerStream: ss, receiver: wire.NewReceiver(ss), account: account})
+	s := &stream{ServerStream: ss, ctx: wire.WithAccount(ss.Context(), account), receiver: wire.NewReceiver(ss), account: account}
+	s.receiver.Max = l.most()
+	return handler(srv, s)
 }
 
 // stream reads its messages on an account.
 type stream struct {
 	grpc.ServerStream
+	ctx      context.Context //nolint:containedctx // a ServerStream is asked for its context by contract
 	receiver *wire.Receiver
 	account  *wire.Account
 }
+
+// Context carries the account, for the answers that come.
+func (s *stream) Context() context.Context { return s.ctx }
 
 // RecvMsg reads into a *wire.Message, which then owns its share of the account,
 // or decodes into any other message.
