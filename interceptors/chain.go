@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -96,6 +97,7 @@ func (c *Chain) Unary(method string, handler grpc.UnaryHandler) grpc.StreamHandl
 	info := &grpc.UnaryServerInfo{FullMethod: method}
 	run := c.unary(info, handler)
 	return func(_ any, ss grpc.ServerStream) error {
+		answerPlainly(ss.Context())
 		req := wire.NewRequest(ss)
 		defer req.Free()
 		resp, err := run(ss.Context(), req)
@@ -125,7 +127,21 @@ func (c *Chain) Stream(method string, handler grpc.StreamHandler) grpc.StreamHan
 		inner := handler
 		handler = func(srv any, ss grpc.ServerStream) error { return s.Stream(srv, ss, info, inner) }
 	}
-	return func(srv any, ss grpc.ServerStream) error { return ToStatus(handler(srv, ss)) }
+	return func(srv any, ss grpc.ServerStream) error {
+		answerPlainly(ss.Context())
+		return ToStatus(handler(srv, ss))
+	}
+}
+
+// answerPlainly keeps grpc-go from compressing the answers to a compressed
+// request: Triton compresses none (protocol/kserve-v2.md, section 9), and what
+// compressing costs is the caller's to choose no more than the size of a bomb is.
+func answerPlainly(ctx context.Context) {
+	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ RecvCompress() string })
+	if !ok || stream.RecvCompress() == "" {
+		return
+	}
+	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // nothing is sent yet, and identity is always there
 }
 
 // ErrNoRequest is what an interceptor answers that was given something else

@@ -24,14 +24,19 @@ import (
 )
 
 const (
-	// minPing lets clients ping as often as tritonclient can be told to.
-	minPing = time.Second
+	// minPing lets clients ping every second, which none of them does to the
+	// millisecond.
+	minPing = time.Second / 4
 	// pingIdle is how long a connection may be silent before the gateway asks
 	// whether its client still lives.
 	pingIdle    = 2 * time.Minute
 	pingTimeout = 20 * time.Second
 	// handshake bounds how long a new connection may take to become one.
 	handshake = 10 * time.Second
+	// workers are goroutines that serve one call after the other, so that their
+	// stacks need not grow anew for each; more calls at once get goroutines of
+	// their own. Growing stacks took 14 % of the CPU of small calls.
+	workers = 16
 	// maxHeaders bounds a call's metadata in bytes. It leaves room for a token
 	// that is far too long to be refused in words and not by a broken stream.
 	maxHeaders = 2 << 20
@@ -57,6 +62,7 @@ func (s *Server) grpcServer(tlsConfig *tls.Config, chain *interceptors.Chain) *g
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
 		grpc.InTapHandle(telemetry.Tap),
+		grpc.NumStreamWorkers(workers),
 		grpc.UnknownServiceHandler(chain.Stream(unknown, refuseUnknown)),
 	}
 	if tlsConfig != nil {

@@ -5,6 +5,7 @@ package identity
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc"
 
@@ -41,13 +42,35 @@ func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return handler(srv, ss)
 }
 
-// identify puts the principal into the call, or says why there is none.
-func (g *Gate) identify(ctx context.Context, method string) error {
-	if g.Open(method) {
+// maxMetadata bounds a call's metadata in bytes, which is kept as long as the
+// call lasts. Servers of the protocol take 16 KiB or less, so that nothing is
+// lost. The transport takes more, so that a longer token is refused in words.
+const maxMetadata = 64 << 10
+
+func checkSize(metadata map[string][]string) error {
+	n := 0
+	for name, values := range metadata {
+		for _, value := range values {
+			n += len(name) + len(value)
+		}
+	}
+	if n <= maxMetadata {
 		return nil
 	}
+	return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: fmt.Sprintf("%d bytes of metadata are more than %d; send less", n, maxMetadata)}
+}
+
+// identify puts the principal into the call, or says why there is none.
+func (g *Gate) identify(ctx context.Context, method string) error {
 	call := access.CallFrom(ctx)
+	if g.Open(method) {
+		return checkSize(call.Metadata)
+	}
 	token, err := identity.Bearer(call.Metadata["authorization"])
+	if err == nil {
+		err = checkSize(call.Metadata)
+	}
 	if err != nil {
 		return err
 	}
