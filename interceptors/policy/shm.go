@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
+	"unicode"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -61,6 +63,12 @@ func claim[M any, P message[M]](read func(P) (policy.Region, string)) around {
 			return nil, err
 		}
 		region, key := read(m)
+		if refused := checkRegionName(region); refused != nil {
+			return nil, refused
+		}
+		if !region.Cuda && strings.ContainsFunc(key, unicode.IsControl) {
+			return nil, &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Message: "the shared memory key holds control characters"}
+		}
 		fresh, refused := g.Regions.Claim(call.Principal, region, key)
 		if refused != nil {
 			return nil, refused
@@ -71,6 +79,20 @@ func claim[M any, P message[M]](read func(P) (policy.Region, string)) around {
 		}
 		return resp, err
 	}
+}
+
+// maxRegionName is how long a region's name may be, in bytes.
+const maxRegionName = 255
+
+// checkRegionName refuses the empty name, which means all regions where one is
+// unregistered. A key is checked for control characters, since a server's
+// shm_open ends it at a NUL: two keys here would be one memory there.
+func checkRegionName(region policy.Region) *access.Error {
+	if n := len(region.Name); n == 0 || n > maxRegionName {
+		return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
+			Message: fmt.Sprintf("the shared memory region's name is %d bytes long; it must be 1 to %d", n, maxRegionName)}
+	}
+	return nil
 }
 
 func systemRegion(m *pb.SystemSharedMemoryRegisterRequest) (policy.Region, string) {
@@ -139,6 +161,9 @@ func ownStatus[M any, P interface {
 			return nil, err
 		}
 		if name := m.GetName(); name != "" && !g.Regions.Owns(call.Principal, name) {
+			if len(name) > maxRegionName { // none of that name can be registered
+				name = name[:maxRegionName] + "…"
+			}
 			return nil, &access.Error{Kind: access.NotFound, Reason: access.ReasonShmOwner, Message: fmt.Sprintf("Unable to find %s shared memory region: '%s'", kind, name)}
 		}
 		resp, err := handler(ctx, r)
