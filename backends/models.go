@@ -15,6 +15,9 @@ const (
 	factsAge = 30 * time.Second
 	// maxFacts bounds the cache, which is keyed by names that callers send.
 	maxFacts = 4096
+	// maxVersion is how long a version is that is remembered, in bytes: Triton
+	// reads "1" and "1" with a megabyte of letters behind it alike.
+	maxVersion = 20
 	// factsTimeout bounds the question to the backend.
 	factsTimeout = 10 * time.Second
 )
@@ -62,6 +65,9 @@ func (m *Models) Config(ctx context.Context, name, version string) (*inference.M
 	resp, err := inference.NewGRPCInferenceServiceClient(m.backend).ModelConfig(ctx, &inference.ModelConfigRequest{Name: name, Version: version})
 	if err != nil {
 		return nil, err
+	}
+	if len(version) > maxVersion {
+		return resp.GetConfig(), nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

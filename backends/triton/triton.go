@@ -6,9 +6,11 @@ package triton
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,24 +176,32 @@ func (b *Backend) explain(ctx context.Context, err error) error {
 		return b.away(err)
 	}
 	switch {
+	case notGRPC(st):
+		what, _, _ := strings.Cut(st.Message(), "\n") // behind it is what was answered
+		return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: errors.New(what),
+			Message: "the model's server answered what is not KServe v2; tell the platform team"}
 	case st.Code() == codes.Unavailable && hasOwnWords(st.Message()),
 		st.Code() == codes.Canceled && hasOwnWords(st.Message()),
 		strings.HasPrefix(st.Message(), "stream terminated by RST_STREAM"):
 		return b.away(err)
-	case st.Code() == codes.Internal && strings.HasPrefix(st.Message(), "grpc: "):
-		return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: err,
-			Message: "the model's server answered what is not KServe v2; tell the platform team"}
 	}
 	return err
 }
 
-func hasOwnWords(msg string) bool {
-	for _, w := range ownWords {
-		if strings.HasPrefix(msg, w) {
-			return true
-		}
-	}
-	return false
+// foreignWords begin the statuses that grpc-go makes where what answers does not
+// speak gRPC. They may quote its answer: a page of whatever else is there.
+var foreignWords = []string{
+	"unexpected HTTP status code received from server:", "malformed header:", "transport: received unexpected content-type", "transport: malformed", "protocol error:",
+}
+
+func notGRPC(st *status.Status) bool {
+	return hasPrefix(st.Message(), foreignWords) || st.Code() == codes.Internal && strings.HasPrefix(st.Message(), "grpc: ")
+}
+
+func hasOwnWords(msg string) bool { return hasPrefix(msg, ownWords) }
+
+func hasPrefix(msg string, beginnings []string) bool {
+	return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(msg, b) })
 }
 
 func (b *Backend) away(err error) error {
