@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
@@ -15,34 +19,41 @@ import (
 // a longer one killed Triton 2.51 (protocol/kserve-v2.md, section 4).
 const maxFileName = 255
 
+// filePrefix begins the keys of load parameters that are files.
+const filePrefix = "file:"
+
 func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) (any, error) {
 	b, refused := s.table.Find(req.GetModelName())
 	if refused != nil {
 		return nil, refused
 	}
-	if b.Traits().Guard.LongFileNames {
-		if err := checkFileNames(req.GetParameters()); err != nil {
-			return nil, err
+	for key := range req.GetParameters() {
+		if path, isFile := strings.CutPrefix(key, filePrefix); isFile {
+			if problem := fileProblem(path, b.Traits().Guard.LongFileNames); problem != "" {
+				return nil, &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+					Message: fmt.Sprintf("load parameter %s %s", access.Quote(key), problem)}
+			}
 		}
 	}
 	defer s.models[b.Name()].Forget(req.GetModelName())
 	return answer(forward(ctx, b, pb.GRPCInferenceService_RepositoryModelLoad_FullMethodName, req))
 }
 
-func checkFileNames(parameters map[string]*pb.ModelRepositoryParameter) error {
-	for key := range parameters {
-		path, isFile := strings.CutPrefix(key, "file:")
-		if !isFile {
-			continue
-		}
-		for part := range strings.SplitSeq(path, "/") {
-			if len(part) > maxFileName {
-				return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
-					Message: fmt.Sprintf("load parameter %s has a path component of %d bytes, more than %d; shorten it", access.Quote(key), len(part), maxFileName)}
-			}
+// fileProblem says what is wrong with the path of a pushed file: a server
+// writes it into the model's folder, and an old one wherever the path leads.
+func fileProblem(path string, guardLong bool) string {
+	if strings.HasPrefix(path, "/") || strings.ContainsFunc(path, unicode.IsControl) {
+		return "must be a path within the model's folder"
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		switch {
+		case part == "..":
+			return "leads out of the model's folder"
+		case guardLong && len(part) > maxFileName:
+			return fmt.Sprintf("has a path component of %d bytes, more than %d; shorten it", len(part), maxFileName)
 		}
 	}
-	return nil
+	return ""
 }
 
 func (s *Service) unload(ctx context.Context, req *pb.RepositoryModelUnloadRequest) (any, error) {
@@ -58,18 +69,21 @@ func (s *Service) unload(ctx context.Context, req *pb.RepositoryModelUnloadReque
 const maxSteps = 1000
 
 // Dependents lists the models that unloading model with unload_dependents takes
-// along: the steps of an ensemble, and those of its steps. It is what policy
-// asks about before the unload goes on.
+// along: the steps of an ensemble, and those of its steps, as the server has
+// them now. It is what policy asks about before the unload goes on. A model
+// that the server does not know, or has unloaded, takes nothing along.
 func (s *Service) Dependents(ctx context.Context, model string) ([]string, error) {
 	b, refused := s.table.Find(model)
 	if refused != nil {
 		return nil, refused
 	}
+	models := s.models[b.Name()]
 	var found []string
 	seen := map[string]bool{model: true}
 	for queue := []string{model}; len(queue) > 0; queue = queue[1:] {
-		config, err := s.models[b.Name()].Config(ctx, queue[0], "")
-		if err != nil {
+		models.Forget(queue[0])
+		config, err := models.Config(ctx, queue[0], "")
+		if err != nil && status.Code(err) != codes.NotFound {
 			return nil, err
 		}
 		for _, step := range config.GetEnsembleScheduling().GetStep() {

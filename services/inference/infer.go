@@ -3,6 +3,10 @@ package inference
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
@@ -38,20 +42,27 @@ func (s *Service) modelInfer(ctx context.Context, req any) (any, error) {
 		}
 		defer message.Free()
 	}
-	resp, err := forward(ctx, b, pb.GRPCInferenceService_ModelInfer_FullMethodName, message)
-	if err != nil {
-		return nil, err
-	}
-	return sound(resp)
+	return answer(forward(ctx, b, pb.GRPCInferenceService_ModelInfer_FullMethodName, message))
 }
 
-// sound refuses an answer that a client could not read.
-func sound(resp *wire.Message) (any, error) {
-	if _, err := resp.InferResponse(); err != nil {
-		resp.Free()
-		return nil, garbage(err)
+// sound refuses an answer that a client could not read. That of a control RPC
+// is decoded for it and goes on as it came.
+func sound(method string, resp *wire.Message) error {
+	if method == pb.GRPCInferenceService_ModelInfer_FullMethodName {
+		if _, err := resp.InferResponse(); err != nil {
+			return garbage(err)
+		}
+		return nil
 	}
-	return resp, nil
+	name := protoreflect.Name(method[strings.LastIndexByte(method, '/')+1:])
+	rpc := pb.File_inference_grpc_service_proto.Services().ByName("GRPCInferenceService").Methods().ByName(name)
+	if rpc == nil {
+		return nil
+	}
+	if err := resp.Unmarshal(dynamicpb.NewMessage(rpc.Output())); err != nil {
+		return garbage(err)
+	}
+	return nil
 }
 
 // guard keeps from the backend what would kill it.
@@ -59,13 +70,18 @@ func (s *Service) guard(ctx context.Context, b backends.Backend, view wire.Infer
 	if !b.Traits().Guard.BytesClassification {
 		return nil
 	}
+	var config *pb.ModelConfig
+	var known bool
 	for output := range view.Outputs() {
 		if _, asked := output.Parameters().Get("classification"); !asked {
 			continue
 		}
-		config, err := s.models[b.Name()].Config(ctx, view.ModelName().String(), view.ModelVersion().String())
-		if err != nil {
-			return err
+		if !known { // asked for once, however many outputs there are
+			var err error
+			known = true
+			if config, err = s.models[b.Name()].Config(ctx, view.ModelName().String(), view.ModelVersion().String()); err != nil {
+				return err
+			}
 		}
 		if name := output.Name().String(); !numeric(config, name) {
 			return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,

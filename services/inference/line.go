@@ -58,11 +58,17 @@ func (l *line) expect(u *upstream, id, model string) error {
 // refuse answers a request that goes no further, in its turn. An error of
 // sending shows at the stream's next read.
 func (l *line) refuse(refused *access.MessageError) {
-	answer := &pb.ModelStreamInferResponse{
-		ErrorMessage: refused.Err.Message,
-		InferResponse: &pb.ModelInferResponse{Id: refused.ID, Parameters: map[string]*pb.InferParameter{
-			reasonKey: {ParameterChoice: &pb.InferParameter_StringParam{StringParam: refused.Err.Reason}},
-		}},
+	l.fail(refused.ID, refused.Err.Message, refused.Err.Reason)
+}
+
+// fail answers a request with an error message; a server's own error has no
+// reason.
+func (l *line) fail(id, text, reason string) {
+	answer := &pb.ModelStreamInferResponse{ErrorMessage: text, InferResponse: &pb.ModelInferResponse{Id: id}}
+	if reason != "" {
+		answer.InferResponse.Parameters = map[string]*pb.InferParameter{
+			reasonKey: {ParameterChoice: &pb.InferParameter_StringParam{StringParam: reason}},
+		}
 	}
 	_ = l.join(&place{answer: answer})
 }

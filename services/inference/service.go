@@ -143,7 +143,11 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 	}
 	var header, trailer metadata.MD
 	resp := new(wire.Message)
-	if err := b.Invoke(out, method, req, resp, grpc.Header(&header), grpc.Trailer(&trailer)); err != nil {
+	err = b.Invoke(out, method, req, resp, grpc.Header(&header), grpc.Trailer(&trailer))
+	if err == nil {
+		err = sound(method, resp)
+	}
+	if err != nil {
 		resp.Free()
 		passTrailer(ctx, trailer)
 		return nil, err

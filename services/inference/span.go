@@ -71,6 +71,8 @@ var extensions = []string{
 // the first server, where there is none) and the union of the extensions that
 // work through the gateway.
 func (s *Service) serverMetadata(ctx context.Context, req *pb.ServerMetadataRequest) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout) // it is open to strangers
+	defer cancel()
 	var first *pb.ServerMetadataResponse
 	var triton bool
 	var union []string

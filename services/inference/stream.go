@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
@@ -46,7 +47,7 @@ func (s *Service) ModelStreamInfer(_ any, ss grpc.ServerStream) error {
 	r.live.Add(1) // the reader's
 	go func() {
 		defer r.live.Done()
-		r.end(r.read())
+		r.end(caught(r.read))
 	}()
 	r.pump(first)
 	return r.wait()
@@ -135,7 +136,7 @@ func (r *relay) read() error {
 		if u != nil && r.starts() {
 			go func() {
 				defer r.pumps.Done()
-				r.pump(u)
+				r.end(caught(func() error { r.pump(u); return nil }))
 			}()
 		}
 	}
@@ -183,11 +184,16 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 	if refused == nil {
 		refused, err = r.check(b, view)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if refused != nil {
+	switch {
+	case refused != nil:
 		r.line.refuse(&access.MessageError{ID: id, Err: refused})
+		return nil, nil
+	case err != nil:
+		st, ok := status.FromError(err)
+		if !ok || r.ctx.Err() != nil {
+			return nil, err
+		}
+		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
 	}
 	u, opened, err := r.upstream(b)
@@ -279,6 +285,9 @@ func (r *relay) pump(u *upstream) {
 	for {
 		m := new(wire.Message)
 		err := u.stream.RecvMsg(m)
+		if account := wire.AccountFrom(r.ctx); err == nil && account != nil {
+			err = m.Charge(account)
+		}
 		if err == nil {
 			err = r.line.answer(u, m)
 		} else {
