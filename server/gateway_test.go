@@ -40,7 +40,12 @@ type gateway struct {
 	Address string
 	Metrics string
 	Log     *lines
+	Pool    *wiretest.Pool
 	conn    *grpc.ClientConn
+	reload  chan os.Signal
+	end     context.CancelFunc
+	ended   chan error // closed when Run has returned
+	cut     bool
 	inference.GRPCInferenceServiceClient
 }
 
@@ -50,6 +55,8 @@ type setup struct {
 	backend string // address; empty starts the demo's models
 	more    string // more keys of the backend
 	policy  string // empty is the demo's roles
+	oidc    string // more identity sources
+	cut     bool   // clients break off, and leave buffers unread
 	creds   credentials.TransportCredentials
 }
 
@@ -66,7 +73,7 @@ bindings:
 
 func start(t *testing.T, s setup) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), Log: new(lines)}
+	g := &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: make(chan os.Signal), cut: s.cut}
 	g.startIssuer()
 	if s.backend == "" {
 		s.backend = startModels(t)
@@ -82,7 +89,7 @@ server:
   shutdown_grace: 1s
 `+s.server+`
 identity:
-  oidc: [ { name: demo, issuer: "ISSUER", audiences: [sluice] } ]
+  oidc: [ { name: demo, issuer: "ISSUER", audiences: [sluice] }`+s.oidc+` ]
 backends:
   - { name: models, type: triton, addresses: ["`+s.backend+`"], models: ["*"] `+s.more+` }
 policy: [policy.yaml]
@@ -97,12 +104,13 @@ policy: [policy.yaml]
 // borrows must have come back when it has ended.
 func (g *gateway) run() {
 	g.t.Helper()
-	pool := wiretest.NewPool()
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, ended := make(chan server.Addresses, 1), make(chan error, 1)
+	ready := make(chan server.Addresses, 1)
+	g.end, g.ended = cancel, make(chan error, 1)
 	go func() {
-		ended <- server.Run(ctx, server.Options{
-			ConfigPath: filepath.Join(g.dir, "sluice.yaml"), Buffers: pool,
+		defer close(g.ended)
+		g.ended <- server.Run(ctx, server.Options{
+			ConfigPath: filepath.Join(g.dir, "sluice.yaml"), Buffers: g.Pool, Reload: g.reload,
 			Logger: slog.New(slog.NewJSONHandler(g.Log, nil)),
 			Ready:  func(at server.Addresses) { ready <- at },
 		})
@@ -110,16 +118,21 @@ func (g *gateway) run() {
 	select {
 	case at := <-ready:
 		g.Address, g.Metrics = at.GRPC.String(), at.Metrics.String()
-	case err := <-ended:
+	case err := <-g.ended:
 		cancel()
 		g.t.Fatalf("the gateway ended at its start: %v", err)
 	}
 	g.t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && ctx.Err() == nil {
+		if err := <-g.ended; err != nil && ctx.Err() == nil {
 			g.t.Errorf("the gateway ended with %v", err)
 		}
-		pool.Check(g.t)
+		if !g.cut {
+			g.Pool.Check(g.t)
+		}
+		for _, fault := range g.Pool.Misuse() {
+			g.t.Error(fault)
+		}
 	})
 }
 
