@@ -3,7 +3,6 @@ package wire_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -32,7 +30,7 @@ const echoMethod = "/inference.GRPCInferenceService/ModelStreamInfer"
 type door struct {
 	account *wire.Account
 	conn    *grpc.ClientConn
-	raw     *http2.Transport
+	raw     *http.Transport
 	done    chan error // what each call's handler returned
 }
 
@@ -62,7 +60,11 @@ func open(t *testing.T, per int64, handler func(r *wire.Receiver, a *wire.Accoun
 		t.Fatal(err)
 	}
 	d.conn = conn
-	d.raw = &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, _, _ string, _ *tls.Config) (net.Conn, error) { return dial(ctx) }}
+	d.raw = &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+	}
+	d.raw.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(func() {
 		if err := conn.Close(); err != nil {
 			t.Error(err)

@@ -55,6 +55,7 @@ type builder struct {
 }
 
 func newBuilder(from *Message) *builder {
+	from.index()
 	b := &builder{from: from, charge: from.charge}
 	if b.charge != nil {
 		b.charge.refs.Add(1)
