@@ -38,6 +38,9 @@ type Traits struct {
 	// Triton tells a server that answers ServerMetadata as Triton does; the
 	// first such gives the gateway its name and version.
 	Triton bool
+	// Silent tells a server that sends no metadata of its own with its answers,
+	// which need not be looked for then.
+	Silent bool
 	// Missing has the full names of the RPCs that the server does not serve,
 	// or serves in a form that an unchanged client would misread.
 	Missing map[string]bool

@@ -222,8 +222,9 @@ func rpcs() []string {
 	return all
 }
 
-// Triton is the traits of a Triton: it serves everything.
-func Triton(g backends.Guard) backends.Traits { return backends.Traits{Triton: true, Guard: g} }
+// Triton is the traits of a Triton: it serves everything, and sends no metadata
+// (protocol/servers-observed.md).
+func Triton(g backends.Guard) backends.Traits { return backends.Traits{Triton: true, Silent: true, Guard: g} }
 
 // MLServer is the traits of an MLServer, as seen on 1.7.1 (protocol/servers-observed.md): its
 // stream answers ModelInferResponse where clients expect

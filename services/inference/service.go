@@ -7,6 +7,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -130,7 +131,7 @@ func answer(m *wire.Message, err error) (any, error) {
 }
 
 // forward sends a request, bytes or decoded, and returns the answer's bytes with
-// the backend's own metadata passed on.
+// the backend's own metadata passed on. A request in bytes is empty afterwards.
 func forward(ctx context.Context, b backends.Backend, method string, req any) (*wire.Message, error) {
 	var incoming map[string][]string
 	if call := access.CallFrom(ctx); call != nil {
@@ -141,36 +142,49 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 	if err != nil {
 		return nil, err
 	}
-	var header, trailer metadata.MD
+	stream, err := b.NewStream(out, unaryDesc, method)
+	if err != nil {
+		return nil, err
+	}
+	// A failed send says io.EOF: the reason is what is received.
+	if err := stream.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if m, ok := req.(*wire.Message); ok {
+		m.Reset() // a large request is not held while its answer comes
+	}
 	resp := new(wire.Message)
-	err = b.Invoke(out, method, req, resp, grpc.Header(&header), grpc.Trailer(&trailer))
+	err = stream.RecvMsg(resp)
 	if err == nil {
 		err = sound(method, resp)
 	}
+	if !b.Traits().Silent {
+		passMetadata(ctx, stream)
+	}
 	if err != nil {
 		resp.Free()
-		passTrailer(ctx, trailer)
 		return nil, err
 	}
-	passHeader(ctx, header)
-	passTrailer(ctx, trailer)
 	return resp, nil
 }
 
-// passHeader passes on what a backend sent beyond the hop's own fields. There
+// unaryDesc is a call of one message each way.
+var unaryDesc = &grpc.StreamDesc{}
+
+// passMetadata passes on what a backend sent beyond the hop's own fields. There
 // is no stream to pass it to on the in-process door, which is no error.
-func passHeader(ctx context.Context, md metadata.MD) {
-	delete(md, "content-type")
-	if len(md) > 0 {
-		_ = grpc.SetHeader(ctx, md)
+func passMetadata(ctx context.Context, stream grpc.ClientStream) {
+	if header, err := stream.Header(); err == nil && beyondHop(header) {
+		_ = grpc.SetHeader(ctx, header)
+	}
+	if trailer := stream.Trailer(); beyondHop(trailer) {
+		_ = grpc.SetTrailer(ctx, trailer)
 	}
 }
 
-func passTrailer(ctx context.Context, md metadata.MD) {
+func beyondHop(md metadata.MD) bool {
 	delete(md, "content-type")
-	if len(md) > 0 {
-		_ = grpc.SetTrailer(ctx, md)
-	}
+	return len(md) > 0
 }
 
 // call asks one backend in the gateway's own name and decodes the answer.

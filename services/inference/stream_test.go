@@ -81,7 +81,7 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 	for name, script := range scripts {
 		server := backendstest.Start(t, script)
 		b, err := triton.New(triton.Options{
-			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: triton.Triton(backends.Guard{GRPCErrorOnDecoupled: true, BytesClassification: true, LongFileNames: true}),
+			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: backends.Traits{Triton: true, Guard: backends.Guard{GRPCErrorOnDecoupled: true, BytesClassification: true, LongFileNames: true}},
 			Dial: []grpc.DialOption{grpc.WithContextDialer(server.Dial)},
 		})
 		if err != nil {
