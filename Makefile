@@ -37,16 +37,23 @@ demo: ## run the demo: an issuer, models and Sluice on 127.0.0.1
 	$(GO) run ./cmd/sluice demo
 
 .PHONY: generate
-generate: ## write gen/ anew from proto/
+generate: ## write gen/ anew from proto/, and the pages that are made from code
 	$(TOOL) buf generate
+	$(GO) run ./config/internal/gendocs docs/CONFIGURATION.md
+	$(GO) test -vet=off ./server -run Verdict -update
 
 .PHONY: check-generated
-check-generated: ## fail if gen/ is not what proto/ generates
+check-generated: ## fail if gen/ or a generated page is not what generates it
 	@echo "check-generated: comparing gen/ with what proto/ generates"
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	$(TOOL) buf generate --output "$$fresh" && \
 	if ! diff -r "$$fresh/gen" gen; then \
 		echo "check-generated: gen/ is not what proto/ generates; run make generate and commit gen/" >&2; exit 1; \
+	fi
+	@echo "check-generated: comparing docs/CONFIGURATION.md with the configuration's types"
+	@fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(GO) run ./config/internal/gendocs "$$fresh" && \
+	if ! diff "$$fresh" docs/CONFIGURATION.md; then \
+		echo "check-generated: docs/CONFIGURATION.md is out of date; run make generate" >&2; exit 1; \
 	fi
 	@if stray=$$(git ls-files --others -- gen 2>/dev/null) && [[ -n $$stray ]]; then \
 		echo "check-generated: in gen/ but not in git: $$stray" >&2; exit 1; \
@@ -71,11 +78,12 @@ format: ## format Go and protobuf sources
 	$(TOOL) buf format -w
 
 .PHONY: test
-test: ## everything: lint, check-generated, Go tests with -race, e2e
+test: ## everything: lint, check-generated, Go tests with -race, e2e, bench-smoke
 	$(MAKE) lint
 	$(MAKE) check-generated
 	$(MAKE) test-go
 	$(MAKE) e2e
+	$(MAKE) bench-smoke
 
 # The race detector needs a C compiler, which go test -race does not bring.
 .PHONY: test-go
@@ -100,6 +108,7 @@ bench: ## benchmarks beside peers (long; see docs/PERFORMANCE.md)
 
 .PHONY: bench-smoke
 bench-smoke: ## only whether the benchmarks run
+	bench/install.sh
 	bench/run.sh -smoke
 
 # go test fuzzes one function of one package at a time.
