@@ -1,14 +1,21 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/server"
 )
+
+// defaultIssuer is where the demo's issuer listens, and where tokens are got.
+const defaultIssuer = "127.0.0.1:8004"
 
 func newDemoCmd() *cobra.Command {
 	var o server.DemoOptions
@@ -26,28 +33,27 @@ Whoever reaches the issuer is alice: the demo listens on loopback only.`,
 		Example: `  sluice demo
   sluice demo token alice
   sluice demo --backend triton=127.0.0.1:9001`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Logger, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
-			if backend != "" {
-				kind, address, ok := strings.Cut(backend, "=")
-				if !ok || kind != "triton" || address == "" {
-					return usage("--backend %q: write triton=HOST:PORT", backend)
-				}
-				o.Backend = address
+			if o.Backend, err = demoBackend(backend); err != nil {
+				return err
+			}
+			if o.GRPC == "off" || o.Issuer == "off" {
+				return usage("there is no demo without its gRPC listener and its issuer; only --rest, --metrics and --console may be off")
 			}
 			o.Ready = func(d server.Demo) { welcome(cmd.OutOrStdout(), d) }
-			return server.RunDemo(cmd.Context(), o)
+			return elsewhere(server.RunDemo(cmd.Context(), o))
 		},
 	}
 	cmd.Flags().StringVar(&o.GRPC, "grpc", "127.0.0.1:8001", "where the gateway serves gRPC")
 	cmd.Flags().StringVar(&o.REST, "rest", "127.0.0.1:8000", "where the gateway is to serve REST (not built yet)")
-	cmd.Flags().StringVar(&o.Metrics, "metrics", "127.0.0.1:8002", "where the gateway serves Prometheus metrics")
+	cmd.Flags().StringVar(&o.Metrics, "metrics", "127.0.0.1:8002", "where the gateway serves Prometheus metrics, or off")
 	cmd.Flags().StringVar(&o.Console, "console", "127.0.0.1:8003", "where the gateway is to serve the console (not built yet)")
-	cmd.Flags().StringVar(&o.Issuer, "issuer", "127.0.0.1:8004", "where the demo's OIDC issuer listens")
+	cmd.Flags().StringVar(&o.Issuer, "issuer", defaultIssuer, "where the demo's OIDC issuer listens")
 	cmd.Flags().StringVar(&o.Data, "data", "", "keep the demo's files in this `folder` (default: a temporary one)")
 	cmd.Flags().StringVar(&backend, "backend", "", "a real server in place of the embedded models, as triton=`HOST:PORT`")
 	log.add(cmd, "text")
@@ -55,11 +61,33 @@ Whoever reaches the issuer is alice: the demo listens on loopback only.`,
 	return cmd
 }
 
-// welcome says where everything is, and what to paste.
+// demoBackend reads --backend.
+func demoBackend(flag string) (address string, err error) {
+	if flag == "" {
+		return "", nil
+	}
+	kind, address, _ := strings.Cut(flag, "=")
+	if kind != "triton" || address == "" {
+		return "", usage("--backend %q: write triton=HOST:PORT", flag)
+	}
+	return address, nil
+}
+
+// elsewhere says what to do about a port that something else has, often
+// another demo.
+func elsewhere(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; end what listens there, or move the demo with --grpc, --metrics and --issuer", err)
+	}
+	return err
+}
+
+// welcome says where everything is, and what to paste. What is to be pasted is
+// not indented: neither the shell nor Python would take it.
 func welcome(w io.Writer, d server.Demo) {
 	issuer := strings.TrimPrefix(d.Issuer, "http://")
 	flag := ""
-	if issuer != "127.0.0.1:8004" {
+	if issuer != defaultIssuer {
 		flag = " --issuer " + issuer
 	}
 	fmt.Fprintf(w, `Sluice is running.
@@ -71,18 +99,19 @@ func welcome(w io.Writer, d server.Demo) {
 
 In another terminal, with pip install 'tritonclient[grpc]':
 
-  TOKEN=$(sluice demo token alice%s) python3 - <<'EOF'
-  import os, numpy, tritonclient.grpc as triton
-  client = triton.InferenceServerClient("%s")
-  alice = {"authorization": "Bearer " + os.environ["TOKEN"]}
-  x = triton.InferInput("INPUT0", [1, 16], "INT32"); x.set_data_from_numpy(numpy.arange(16, dtype="int32").reshape(1, 16))
-  y = triton.InferInput("INPUT1", [1, 16], "INT32"); y.set_data_from_numpy(numpy.ones((1, 16), dtype="int32"))
-  print(client.infer("simple", [x, y], headers=alice).as_numpy("OUTPUT0"))
-  client.unload_model("simple", headers=alice); client.load_model("simple", headers=alice)
-  EOF
+export TOKEN=$(%s demo token alice%s)
+python3 - <<'EOF'
+import os, numpy, tritonclient.grpc as triton
+client = triton.InferenceServerClient("%s")
+token = {"authorization": "Bearer " + os.environ["TOKEN"]}
+ones = numpy.ones((1, 16), "int32")
+inputs = [triton.InferInput(name, [1, 16], "INT32").set_data_from_numpy(ones) for name in ("INPUT0", "INPUT1")]
+print(client.infer("simple", inputs, headers=token).as_numpy("OUTPUT0"))
+client.unload_model("simple", headers=token); client.load_model("simple", headers=token)
+EOF
 
 Put bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
-`, addr(d.GRPC), addr(d.Metrics), d.Issuer, d.Config, flag, addr(d.GRPC))
+`, addr(d.GRPC), addr(d.Metrics), d.Issuer, d.Config, self(), flag, addr(d.GRPC))
 }
 
 func addr(a fmt.Stringer) string {
@@ -90,4 +119,26 @@ func addr(a fmt.Stringer) string {
 		return "off"
 	}
 	return a.String()
+}
+
+// self is how to run this program once more: it need not be on the PATH, and
+// go run keeps it where nobody would look for it.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "sluice"
+	}
+	if strings.Contains(path, "go-build") {
+		return "go run ./cmd/sluice"
+	}
+	if found, err := exec.LookPath("sluice"); err == nil && sameFile(found, path) {
+		return "sluice"
+	}
+	return path
+}
+
+func sameFile(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	return errOne == nil && errOther == nil && os.SameFile(one, other)
 }

@@ -16,7 +16,7 @@ func newDemoTokenCmd() *cobra.Command {
 		Short:             "Print a token of a running demo, and nothing else",
 		Long:              "Token prints an access token that the running demo's issuer gives to one of " + strings.Join(issuer.Names(), ", ") + ". It is good for an hour.",
 		Example:           `  sluice demo token bob`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneName,
 		ValidArgsFunction: cobra.FixedCompletions(issuer.Names(), cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := issuer.FetchToken(cmd.Context(), address, args[0])
@@ -27,6 +27,13 @@ func newDemoTokenCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&address, "issuer", "127.0.0.1:8004", "where the demo's issuer listens, as `HOST:PORT`")
+	cmd.Flags().StringVar(&address, "issuer", defaultIssuer, "where the demo's issuer listens, as `HOST:PORT`")
 	return cmd
+}
+
+func oneName(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return misused(cmd, "say whose token, one of %s", strings.Join(issuer.Names(), ", "))
+	}
+	return nil
 }

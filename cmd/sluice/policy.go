@@ -33,10 +33,13 @@ no server and no secrets, and change nothing.
 The files are those of --policy, or those that the configuration names. With the
 configuration the identity sources are known too, so that groups and the
 issuer of --as can be checked.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  sluice policy can-i load prod-llama --config sluice.yaml --groups ml-platform
+  sluice policy test tests/ --config sluice.yaml`,
+		Args: noArgs,
+		RunE: showHelp,
+
+		DisableFlagsInUseLine: true,
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	cmd.AddCommand(newPolicyCanICmd(), newPolicyWhoCanCmd(), newPolicyExplainCmd(), newPolicyTestCmd())
 	return cmd
 }
@@ -196,6 +199,23 @@ func (q *asker) principal(p *loadedPolicy, stderr io.Writer) (*access.Principal,
 	return f.Principal(""), nil
 }
 
+// completeVerb offers the verbs as the first argument; models are the servers'
+// to know.
+func completeVerb(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return verbNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+func verbNames() []string {
+	var names []string
+	for _, v := range access.Verbs() {
+		names = append(names, v.String())
+	}
+	return names
+}
+
 // verbAndModel reads the arguments VERB [MODEL].
 func verbAndModel(args []string) (access.Verb, string, error) {
 	if len(args) < 1 || len(args) > 2 {
@@ -203,10 +223,7 @@ func verbAndModel(args []string) (access.Verb, string, error) {
 	}
 	verb, ok := access.ParseVerb(args[0])
 	if !ok {
-		var known []string
-		for _, v := range access.Verbs() {
-			known = append(known, v.String())
-		}
+		known := verbNames()
 		return 0, "", usage("unknown verb %q%s; the verbs are %s", args[0], access.DidYouMean(args[0], known), strings.Join(known, " "))
 	}
 	if len(args) == 1 {

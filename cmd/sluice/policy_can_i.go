@@ -15,7 +15,8 @@ func newPolicyCanICmd() *cobra.Command {
 		Short: "Say whether someone may do a verb to a model",
 		Long: `Can-i decides one call as the gateway would. It exits with 0 if the call is
 allowed and with 1 if it is denied; with 3 if the policy has problems.`,
-		Example: `  sluice policy can-i load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
+		Example:           `  sluice policy can-i load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
+		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verb, model, err := verbAndModel(args)
 			if err != nil {

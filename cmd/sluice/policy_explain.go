@@ -15,7 +15,8 @@ func newPolicyExplainCmd() *cobra.Command {
 		Long: `Explain decides one call as the gateway would and shows the roles that the caller
 holds, the bindings that give them, and the entries that speak about the call;
 the entry that decides is marked. It exits with 0 whatever the decision is.`,
-		Example: `  sluice policy explain load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
+		Example:           `  sluice policy explain load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
+		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verb, model, err := verbAndModel(args)
 			if err != nil {

@@ -20,7 +20,8 @@ func newPolicyWhoCanCmd() *cobra.Command {
 		Long: `Who-can lists who holds a role that allows the call. Who belongs to a group is the
 identity source's to know; someone in a denied group may not, whatever else
 they are in.`,
-		Example: `  sluice policy who-can unload prod-llama --policy policy.yaml`,
+		Example:           `  sluice policy who-can unload prod-llama --policy policy.yaml`,
+		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verb, model, err := verbAndModel(args)
 			if err != nil {

@@ -32,10 +32,13 @@ calls, decides what they may do to which model, and writes it down.`,
   sluice serve --config sluice.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          noArgs,
+		RunE:          showHelp,
+
+		DisableFlagsInUseLine: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(flagError) // the commands below inherit it
 	root.AddCommand(newServeCmd(), newCheckCmd(), newDemoCmd(), newPolicyCmd(), newVersionCmd())
+	addOwn(root)
 	return root
 }

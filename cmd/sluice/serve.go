@@ -14,7 +14,7 @@ func newServeCmd() *cobra.Command {
 	var path string
 	var log logFlags
 	cmd := &cobra.Command{
-		Use:   "serve --config FILE",
+		Use:   "serve [--config FILE]",
 		Short: "Run the gateway",
 		Long: `Serve runs the gateway until SIGINT or SIGTERM; open calls then get
 server.shutdown_grace to end. The configuration and the policy files are read
@@ -22,7 +22,7 @@ again when they change and on SIGHUP: as a whole, or not at all.
 
 One line for each call and refusal goes to standard error.`,
 		Example: `  sluice serve --config sluice.yaml`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := log.logger(cmd.ErrOrStderr())
 			if err != nil {
@@ -31,7 +31,8 @@ One line for each call and refusal goes to standard error.`,
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
-			return server.Run(cmd.Context(), server.Options{ConfigPath: path, Logger: logger, Reload: hup})
+			err = server.Run(cmd.Context(), server.Options{ConfigPath: path, Logger: logger, Reload: hup})
+			return whichConfig(cmd, path, err)
 		},
 	}
 	configFlag(cmd, &path)
@@ -39,8 +40,17 @@ One line for each call and refusal goes to standard error.`,
 	return cmd
 }
 
-// configFlag adds --config, which a command can't do without.
+// configFlag adds --config.
 func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", "sluice.yaml", "the configuration `file`")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+}
+
+// whichConfig says how to name the configuration where nobody has, and the
+// default is not there.
+func whichConfig(cmd *cobra.Command, path string, err error) error {
+	if _, missing := os.Stat(path); err == nil || missing == nil || cmd.Flags().Changed("config") {
+		return err
+	}
+	return usage("%w; name a configuration with --config FILE", err)
 }
