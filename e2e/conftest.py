@@ -1,9 +1,11 @@
 """Fixtures: the servers of a run, and the doors to them."""
 
 import os
+from functools import cache
 
 import pytest
 
+from harness.demo import Demo
 from harness.door import Door
 from harness.identity import Issuer
 from harness.sluice import Sluice, triton_backend
@@ -11,9 +13,22 @@ from harness.triton import Triton
 
 # Every model but the one that a client loads and the one that cannot be.
 LOADED = (
-    "simple prod-simple simple_string simple_identity simple_sequence every_type identity_fp16 identity_bf16 "
+    "simple prod-simple simple_string simple_identity accumulator every_type identity_fp16 identity_bf16 "
     "identity_fp32 labelled repeat_int32 slow fails fails_decoupled parameters"
 ).split()
+
+
+class World:
+    """A gateway whose people are those of the demo, and a model that tests may load and unload."""
+
+    def __init__(self, door, token, spare):
+        self.stranger = door
+        self.token = cache(token)
+        self.spare = spare
+
+    def door(self, name):
+        """The door for one of the people."""
+        return self.stranger.showing(self.token(name))
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +78,23 @@ def through(request, direct):
         return direct
     token = request.getfixturevalue("issuer").token("operator")
     return request.getfixturevalue("gate").showing(token)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """A running `sluice demo`."""
+    server = Demo(tmp_path_factory.mktemp("demo"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session", params=["triton", "demo"])
+def world(request):
+    """Somewhere with alice, bob and ci in it: the gateway before the real Triton, and the demo."""
+    if request.param == "demo":
+        demo = request.getfixturevalue("demo")
+        return World(demo.door(), demo.token, spare="simple_string")
+    issuer = request.getfixturevalue("issuer")
+    return World(request.getfixturevalue("gate"), issuer.token, spare="idle")

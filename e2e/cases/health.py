@@ -50,7 +50,7 @@ def model_metadata(door, log):
 @case
 def model_config(door, log):
     with door.client() as client:
-        for name in ("simple", "every_type", "simple_sequence", "repeat_int32", "labelled"):
+        for name in ("simple", "every_type", "accumulator", "repeat_int32", "labelled"):
             log.call(name, client.get_model_config, name)
         as_json = log.call("as json", client.get_model_config, "simple", as_json=True)
         assert as_json["config"]["max_batch_size"] == 8

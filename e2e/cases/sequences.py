@@ -28,7 +28,7 @@ def unary_sequences(door, log):
                 result = log.call(
                     f"{sequence} {number}",
                     client.infer,
-                    "simple_sequence",
+                    "accumulator",
                     value(number),
                     sequence_id=sequence,
                     request_id=f"{sequence}-{number}",
@@ -42,8 +42,8 @@ def unary_sequences(door, log):
 def sequences_side_by_side(door, log):
     with stream(door) as (client, answers):
         for (low, place), (high, _) in zip(steps([1, 2, 3]), steps([100, 200, 300])):
-            client.async_stream_infer("simple_sequence", value(low), sequence_id=2001, request_id="low", **place)
-            client.async_stream_infer("simple_sequence", value(high), sequence_id="high", request_id="high", **place)
+            client.async_stream_infer("accumulator", value(low), sequence_id=2001, request_id="low", **place)
+            client.async_stream_infer("accumulator", value(high), sequence_id="high", request_id="high", **place)
         client.stop_stream()
         got = log.add("answers", answers.rest())
         sums = [(a.get_response().id, int(a.as_numpy("OUTPUT")[0][0])) for a in got]
@@ -53,7 +53,7 @@ def sequences_side_by_side(door, log):
 @case
 def broken_sequences(door, log):
     with door.client() as client:
-        without_id = log.call("no id", client.infer, "simple_sequence", value(1))
+        without_id = log.call("no id", client.infer, "accumulator", value(1))
         assert status_of(without_id) == "INVALID_ARGUMENT"
-        without_start = log.call("no start", client.infer, "simple_sequence", value(1), sequence_id=3001)
+        without_start = log.call("no start", client.infer, "accumulator", value(1), sequence_id=3001)
         assert status_of(without_start) == "INVALID_ARGUMENT"

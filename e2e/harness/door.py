@@ -39,6 +39,10 @@ class Door:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return Door(self.name, self.address, headers, self.tls)
 
+    def at(self, address):
+        """A door of the same kind at another address."""
+        return Door(self.name, address, self.headers, self.tls)
+
     def client(self, **options):
         """An unchanged tritonclient."""
         client = triton.InferenceServerClient(self.address, **self.tls, **options)

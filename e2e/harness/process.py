@@ -102,12 +102,12 @@ class Process:
     def resume(self):
         self.child.send_signal(signal.SIGCONT)
 
-    def rss(self):
-        """Bytes of memory that the process holds now."""
+    def peak(self):
+        """The most bytes of memory that the process has held so far."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError(f"{self.name} has no VmRSS")
+        raise AssertionError(f"{self.name} has no VmHWM")
 
     def tail(self, lines=40):
         return "\n".join(self.text().splitlines()[-lines:])

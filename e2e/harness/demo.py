@@ -1,0 +1,38 @@
+"""`sluice demo`, as a visitor starts it, on ports of its own."""
+
+import signal
+
+from .door import Door
+from .process import Process, accepts, free_address
+from .sluice import BINARY, command
+
+
+class Demo:
+    def __init__(self, folder, **flags):
+        self.folder = folder
+        self.address, self.issuer = free_address(), free_address()
+        listeners = {"grpc": self.address, "issuer": self.issuer}
+        listeners |= {name: free_address() for name in ("rest", "metrics", "console")}
+        self.argv = [BINARY, "demo"]
+        for name, value in {**listeners, **flags}.items():
+            self.argv += [f"--{name}", value]
+        self.process = None
+
+    def start(self):
+        self.process = Process("sluice demo", self.argv, self.folder / "demo.log")
+        self.process.wait_for(lambda: accepts(self.address) and accepts(self.issuer), seconds=30)
+        return self
+
+    def stop(self):
+        if self.process:
+            code = self.process.stop(signal.SIGINT)
+            assert code == 0, f"sluice demo ended with {code}:\n{self.process.tail()}"
+
+    def token(self, name):
+        answer = command("demo", "token", name, "--issuer", self.issuer)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout.count("\n") == 1, "a token and nothing else"
+        return answer.stdout.strip()
+
+    def door(self):
+        return Door("demo", self.address)
