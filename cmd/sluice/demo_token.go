@@ -12,9 +12,10 @@ import (
 func newDemoTokenCmd() *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
-		Use:               "token NAME",
-		Short:             "Print a token of a running demo, and nothing else",
-		Long:              "Token prints an access token that the running demo's issuer gives to one of " + strings.Join(issuer.Names(), ", ") + ". It is good for an hour.",
+		Use:   "token NAME",
+		Short: "Print a token of a running demo, and nothing else",
+		Long: `Token prints an access token that the running demo's issuer gives to one of
+` + strings.Join(issuer.Names(), ", ") + `. It is good for an hour.`,
 		Example:           `  sluice demo token bob`,
 		Args:              oneName,
 		ValidArgsFunction: cobra.FixedCompletions(issuer.Names(), cobra.ShellCompDirectiveNoFileComp),

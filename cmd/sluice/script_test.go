@@ -14,13 +14,27 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs what a user could have typed. Beside testscript's own
-// commands there is `exits CODE COMMAND…`, for the codes that scripts of users
-// depend on.
+// commands there are
+//
+//	exits CODE COMMAND…           for the codes that scripts of users depend on
+//	starts COMMAND…               runs a command that goes on
+//	awaits stdout|stderr REGEXP   waits for what it says; named groups become variables
+//	signals SIGNAL                sends it a signal
+//	ends SIGNAL                   the same, and it has to end with 0
+//	fetches URL                   prints what is at a URL
+//	unloads ADDRESS MODEL FILE    unloads a model with the token in a file (or in
+//	                              stdout), prints what a client is told
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: func(env *testscript.Env) error {
+			env.Values[running{}] = &running{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "starts": starts, "awaits": awaits, "signals": signals, "ends": ends, "fetches": fetches, "unloads": unloads,
+		},
 	})
 }
 
