@@ -82,20 +82,20 @@ func starts(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: starts COMMAND…")
 	}
-	r := ts.Value(running{}).(*running)
-	r.cmd = exec.Command(args[0], args[1:]...)
-	r.cmd.Dir, r.cmd.Env = ts.MkAbs("."), append(os.Environ(), "TMPDIR="+ts.Getenv("TMPDIR"))
-	r.stdout, r.stderr, r.done = newStream(), newStream(), make(chan error, 1)
+	r := running{cmd: exec.Command(args[0], args[1:]...), stdout: newStream(), stderr: newStream(), done: make(chan error, 1)}
+	r.cmd.Dir, r.cmd.Env = ts.MkAbs("."), append(os.Environ(), "TMPDIR="+ts.Getenv("TMPDIR"), "GORACE="+ts.Getenv("GORACE"))
 	r.cmd.Stdout, r.cmd.Stderr = r.stdout, r.stderr
 	ts.Check(r.cmd.Start())
 	late := time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() })
 	go func() {
-		r.done <- r.cmd.Wait()
+		err := r.cmd.Wait()
 		late.Stop()
 		r.stdout.end()
 		r.stderr.end()
+		r.done <- err
 	}()
 	ts.Defer(func() { _ = r.cmd.Process.Kill() })
+	*ts.Value(running{}).(*running) = r
 }
 
 func awaits(ts *testscript.TestScript, neg bool, args []string) {
