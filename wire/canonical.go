@@ -23,10 +23,11 @@ type editor struct {
 }
 
 func (e *editor) keep(start, end int) {
-	e.size += end - start
-	if e.b != nil {
-		e.b.keep(start, end)
+	if e.b == nil {
+		e.size += end - start
+		return
 	}
+	e.b.keep(start, end)
 }
 
 // survey is what must be known of a message's fields before the first of them
@@ -112,12 +113,12 @@ func (e *editor) sub(fd *field, n node, r *record) {
 	}
 	count := editor{}
 	count.message(fd.sub, n)
-	e.size += protowire.SizeTag(r.num) + protowire.SizeBytes(count.size)
-	if e.b != nil {
-		e.b.tag(r.num, count.size)
-		e.message(fd.sub, n)
-		e.size -= count.size
+	if e.b == nil {
+		e.size += protowire.SizeTag(r.num) + protowire.SizeBytes(count.size)
+		return
 	}
+	e.b.tag(r.num, count.size)
+	e.message(fd.sub, n)
 }
 
 // clean tells whether nothing in n, a message of type t, could be read in two ways.
