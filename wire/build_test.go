@@ -85,6 +85,7 @@ func FuzzBuilt(f *testing.F) {
 	for seed := range uint64(32) {
 		f.Add(randomBytes(seed, 300), randomBytes(seed+1000, 3))
 	}
+	addInteresting(f, "FuzzBuilt")
 	f.Fuzz(func(t *testing.T, b, cuts []byte) {
 		checkRequest(t, (&program{b: b}).message(0, 0), cuts)
 		checkResponse(t, (&program{b: b}).message(0, 0), cuts)

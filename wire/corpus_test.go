@@ -1,6 +1,10 @@
 package wire_test
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -63,8 +67,10 @@ func encode(tb testing.TB, m proto.Message) []byte {
 	return b
 }
 
-// addSeeds gives a fuzz target what every message of the contract looks like.
-func addSeeds(f *testing.F) {
+// addSeeds gives a fuzz target what every message of the contract looks like,
+// and what earlier fuzzing found to take ways of its own through the code:
+// the file of that name in testdata/interesting, an input a line, as Go quotes it.
+func addSeeds(f *testing.F, found string) {
 	f.Helper()
 	for _, m := range []proto.Message{
 		fullRequest(), fullResponse(),
@@ -77,4 +83,29 @@ func addSeeds(f *testing.F) {
 		f.Add(b, []byte{3, 0, 17})
 		f.Add(append(b, b...), []byte{100})
 	}
+	addInteresting(f, found)
+}
+
+func addInteresting(f *testing.F, found string) {
+	f.Helper()
+	lines, err := os.ReadFile(filepath.Join("testdata", "interesting", found+".txt"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for line := range strings.Lines(string(lines)) {
+		message, err := strconv.QuotedPrefix(line)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(unquote(f, message), unquote(f, strings.TrimSpace(line[len(message):])))
+	}
+}
+
+func unquote(f *testing.F, s string) []byte {
+	f.Helper()
+	text, err := strconv.Unquote(s)
+	if err != nil {
+		f.Fatalf("%s: %v", s, err)
+	}
+	return []byte(text)
 }

@@ -33,17 +33,17 @@ func split(b, cuts []byte) mem.BufferSlice {
 }
 
 func FuzzInferRequest(f *testing.F) {
-	addSeeds(f)
+	addSeeds(f, "FuzzInferRequest")
 	f.Fuzz(func(t *testing.T, b, cuts []byte) { checkRequest(t, b, cuts) })
 }
 
 func FuzzInferResponse(f *testing.F) {
-	addSeeds(f)
+	addSeeds(f, "FuzzStreamResponse")
 	f.Fuzz(func(t *testing.T, b, cuts []byte) { checkResponse(t, b, cuts) })
 }
 
 func FuzzStreamResponse(f *testing.F) {
-	addSeeds(f)
+	addSeeds(f, "FuzzStreamResponse")
 	f.Fuzz(func(t *testing.T, b, cuts []byte) { checkStream(t, b, cuts) })
 }
 

@@ -137,7 +137,7 @@ func TestReceiveRefuses(t *testing.T) {
 }
 
 func TestReceiveOverBudget(t *testing.T) {
-	bomb := compressed(t, "gzip", make([]byte, 256<<20))
+	bomb := compressed(t, "gzip", make([]byte, 32<<20))
 	tests := []struct {
 		name     string
 		encoding string
