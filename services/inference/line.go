@@ -85,20 +85,27 @@ func (l *line) join(p *place) error {
 	return l.advance()
 }
 
-// answer takes over m, sends it in its turn and frees it.
-func (l *line) answer(u *upstream, m *wire.Message) error {
+// answer sends m in its turn. kept tells that it has to wait for it, and is the
+// line's to free from now on.
+func (l *line) answer(u *upstream, m *wire.Message) (kept bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.places) == 0 {
+		if err := m.Shallow(); err != nil {
+			return false, garbage(err)
+		}
+		return false, l.send(m)
+	}
 	view, err := m.StreamResponse()
 	if err != nil {
-		m.Free()
-		return garbage(err)
+		return false, garbage(err)
 	}
-	if p := l.turn(u, view); p != nil {
-		p.answer = m
-		return l.advance()
+	p := l.turn(u, view)
+	if p == nil {
+		return false, l.send(m)
 	}
-	return l.send(m)
+	p.answer = m
+	return true, l.advance()
 }
 
 // turn finds the place that an answer is for; nil is the answer of a decoupled
@@ -106,9 +113,6 @@ func (l *line) answer(u *upstream, m *wire.Message) error {
 // model's; so is one that no place matches by id and, where it has one, by
 // model: an error made before execution has an id alone.
 func (l *line) turn(u *upstream, view wire.StreamResponse) *place {
-	if len(l.places) == 0 {
-		return nil
-	}
 	resp := view.Response()
 	if final, ok := resp.Parameters().Get(finalKey); ok {
 		if last, _ := final.Bool(); !last {
@@ -133,16 +137,16 @@ func (l *line) advance() error {
 		if p.dropped {
 			continue
 		}
-		if err := l.send(p.answer); err != nil {
+		err := l.send(p.answer)
+		free(p.answer)
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// send sends and frees one answer.
 func (l *line) send(answer any) error {
-	defer free(answer)
 	if l.closed {
 		return l.ctx.Err()
 	}

@@ -280,29 +280,39 @@ func (u *upstream) isOver() bool {
 	return u.over
 }
 
-// pump carries the answers of one backend until it ends its stream.
+// pump carries the answers of one backend until it ends its stream. It receives
+// them into one message again and again, for as long as none has to wait.
 func (r *relay) pump(u *upstream) {
+	m := new(wire.Message)
+	account := wire.AccountFrom(r.ctx)
 	for {
-		m := new(wire.Message)
 		err := u.stream.RecvMsg(m)
-		if account := wire.AccountFrom(r.ctx); err == nil && account != nil {
+		if err == nil && account != nil {
 			err = m.Charge(account)
 		}
+		kept := false
 		if err == nil {
-			err = r.line.answer(u, m)
+			kept, err = r.line.answer(u, m)
+		}
+		if kept {
+			m = new(wire.Message)
 		} else {
-			m.Free()
+			m.Reset()
 		}
-		if err == nil {
-			continue
+		if err != nil {
+			r.ended(u, err)
+			return
 		}
-		u.mu.Lock()
-		u.over = true
-		u.mu.Unlock()
-		if errors.Is(err, io.EOF) {
-			err = r.line.abandon(u)
-		}
-		r.end(err)
-		return
 	}
+}
+
+// ended notes that a backend's stream is over, and why.
+func (r *relay) ended(u *upstream, err error) {
+	u.mu.Lock()
+	u.over = true
+	u.mu.Unlock()
+	if errors.Is(err, io.EOF) {
+		err = r.line.abandon(u)
+	}
+	r.end(err)
 }
