@@ -20,7 +20,8 @@ var _ encoding.CodecV2 = Codec{}
 func (Codec) Name() string { return "proto" }
 
 // Marshal gives gRPC references of its own to a Message's buffers; the Message
-// is still the caller's to free, as soon as the call that sends it returns.
+// is still the caller's to free, as soon as the call that sends it returns. A
+// large one stays charged until it is written.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch v := v.(type) {
 	case *Message:
@@ -28,7 +29,7 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 			return nil, errors.New("wire: a message was sent that is freed")
 		}
 		v.bufs.Ref()
-		return v.bufs, nil
+		return v.held(v.bufs), nil
 	case proto.Message:
 		return marshal(v)
 	default:
