@@ -98,3 +98,15 @@ def world(request):
         return World(demo.door(), demo.token, spare="simple_string")
     issuer = request.getfixturevalue("issuer")
     return World(request.getfixturevalue("gate"), issuer.token, spare="idle")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Shows the ends of the servers' logs beside a failure."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for name, server in getattr(item, "funcargs", {}).items():
+        process = getattr(server, "process", None)
+        if process is not None:
+            report.sections.append((f"log of {name}", process.tail(15)))

@@ -7,13 +7,20 @@ failures are not taken for equal answers.
 
 from harness.transcript import Transcript
 
-CASES = []
-
 
 def case(function):
-    """Registers a case."""
-    CASES.append(function)
+    """Marks a function as a case."""
+    function.is_case = True
     return function
+
+
+def of(module):
+    """The cases of a module, in the order in which they are written."""
+    return [value for value in vars(module).values() if is_case_of(module, value)]
+
+
+def is_case_of(module, value):
+    return getattr(value, "is_case", False) and value.__module__ == module.__name__
 
 
 def run(function, door):

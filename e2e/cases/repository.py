@@ -110,6 +110,11 @@ def load_failures(door, log):
         assert isinstance(broken, InferenceServerException)
         # The text has a traceback with paths of that run.
         log.add("fails", [broken.status(), broken.message()[:60]])
+        # A failed load leaves the server unready until the model does load.
+        files = {"file:1/model.py": CODE}
+        client.load_model("fails_to_load", config=json.dumps(CONFIG), files=files)
+        unload(client, "fails_to_load")
+        assert log.call("ready again", client.is_server_ready)
 
 
 @case
