@@ -142,6 +142,10 @@ func TestWhatGatewaysAsk(t *testing.T) {
 	if err != nil || index.Models[0].Name != "bench" {
 		t.Errorf("index = %v, %v", index, err)
 	}
+	config, err := client.ModelConfig(t.Context(), &inference.ModelConfigRequest{Name: "bench"})
+	if err != nil || !config.GetConfig().GetModelTransactionPolicy().GetDecoupled() {
+		t.Errorf("config = %v, %v", config, err)
+	}
 	health, err := healthpb.NewHealthClient(cc).Check(t.Context(), &healthpb.HealthCheckRequest{})
 	if err != nil || health.Status != healthpb.HealthCheckResponse_SERVING {
 		t.Errorf("health = %v, %v", health, err)

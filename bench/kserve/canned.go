@@ -12,13 +12,18 @@ func Canned(model string) map[string][]byte {
 	meta := appendString(nil, 1, model)
 	meta = appendString(meta, 2, "1")
 	meta = appendString(meta, 3, "bench")
+	// The model is decoupled, as Triton's own for language models are: a request
+	// on a stream has many answers, which wait for no others
+	// (ModelConfig.model_transaction_policy, field 19; decoupled, field 1).
+	config := appendString(nil, 1, model)
+	config = appendMessage(config, 19, yes)
 	return map[string][]byte{
 		"ServerLive":      yes,
 		"ServerReady":     yes,
 		"ModelReady":      yes,
 		"ServerMetadata":  server,
 		"ModelMetadata":   meta,
-		"ModelConfig":     appendMessage(nil, 1, appendString(nil, 1, model)),
+		"ModelConfig":     appendMessage(nil, 1, config),
 		"RepositoryIndex": appendMessage(nil, 1, index),
 	}
 }
