@@ -152,10 +152,15 @@ func (g *gateway) startIssuer() {
 // startModels serves the demo's models on loopback.
 func startModels(t *testing.T) string {
 	t.Helper()
+	return startModelsAt(t, "127.0.0.1:0")
+}
+
+func startModelsAt(t *testing.T, address string, opts ...grpc.ServerOption) string {
+	t.Helper()
 	m := models.New(models.Options{ChunkDelay: -1, SharedMemory: true})
-	srv := grpc.NewServer(m.ServerOptions()...)
+	srv := grpc.NewServer(append(m.ServerOptions(), opts...)...)
 	m.Register(srv)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
