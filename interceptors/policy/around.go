@@ -41,8 +41,9 @@ func withDependents(g *Gate, ctx context.Context, call *access.Call, r *wire.Req
 	if err != nil {
 		return nil, err
 	}
-	if _, named := m.GetParameters()["unload_dependents"]; !named {
-		return handler(ctx, r)
+	p, named := m.GetParameters()["unload_dependents"]
+	if no, ok := p.GetParameterChoice().(*pb.ModelRepositoryParameter_BoolParam); !named || ok && !no.BoolParam {
+		return handler(ctx, r) // clients send it with every unload; of another type, the server has the word
 	}
 	dependents, err := g.Dependents(ctx, call.Model)
 	if err != nil {

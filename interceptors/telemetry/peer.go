@@ -22,7 +22,7 @@ func (p Proxies) Client(peer net.Addr, forwardedFor []string) netip.Addr {
 	hops := strings.Split(strings.Join(forwardedFor, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		if err != nil || hop.Zone() != "" { // a zone is any text, and means nothing here
 			break
 		}
 		addr = hop.Unmap()
