@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -144,4 +145,10 @@ func at(parts ...any) string { return strings.TrimSpace(fmt.Sprintln(parts...)) 
 // appendMD adds metadata to what a context sends.
 func appendMD(ctx context.Context, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+// decode reads the message that a scripted server got last.
+func decode(c *backendstest.Call, into proto.Message) error {
+	all := c.Messages()
+	return proto.Unmarshal(all[len(all)-1], into)
 }
