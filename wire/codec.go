@@ -42,11 +42,12 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
 	case *Message:
-		data.Ref()
-		if err := v.Take(New(data)); err != nil {
-			data.Free()
+		if err := v.mustBeEmpty(); err != nil {
 			return err
 		}
+		data.Ref()
+		v.bufs, v.size = data, data.Len()
+		v.freed.Store(false)
 		return nil
 	case proto.Message:
 		buf := data.MaterializeToBuffer(mem.DefaultBufferPool())

@@ -137,14 +137,6 @@ func (m *Message) Reset() {
 	m.freed.Store(false)
 }
 
-// Sent gives up m's references and keeps its charge until m is freed: who sends
-// a message need not hold it while the answer comes, but what gRPC has not put
-// on the wire yet must not leave the budget. Views of m are not valid after it.
-func (m *Message) Sent() {
-	m.bufs.Free()
-	m.bufs, m.starts, m.view = nil, nil, view{}
-}
-
 // Free gives up the message's references and its charge. To free a message
 // again is an error of the program: it does nothing, and [FreedAgain] counts it.
 func (m *Message) Free() {

@@ -151,7 +151,7 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 		return nil, err
 	}
 	if m, ok := req.(*wire.Message); ok {
-		m.Sent() // a large request is not held while its answer comes
+		m.Reset() // a large request is not held while its answer comes
 	}
 	resp := new(wire.Message)
 	err = stream.RecvMsg(resp)
