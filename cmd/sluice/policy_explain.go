@@ -31,6 +31,9 @@ the entry that decides is marked. It exits with 0 whatever the decision is.`,
 				return err
 			}
 			x := p.Explain(who, verb, model)
+			if who.Issuer == "" {
+				x.Principal = who.Subject // made up for the question
+			}
 			if from.output == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(x)
 			}
