@@ -73,6 +73,16 @@ bindings:
 
 func start(t *testing.T, s setup) *gateway {
 	t.Helper()
+	g := prepare(t, s)
+	g.run()
+	g.conn = g.Dial(s.creds)
+	g.GRPCInferenceServiceClient = inference.NewGRPCInferenceServiceClient(g.conn)
+	return g
+}
+
+// prepare is start without the gateway itself.
+func prepare(t *testing.T, s setup) *gateway {
+	t.Helper()
 	g := &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: make(chan os.Signal), cut: s.cut}
 	g.startIssuer()
 	if s.backend == "" {
@@ -81,12 +91,21 @@ func start(t *testing.T, s setup) *gateway {
 	if s.policy == "" {
 		s.policy = rolesOfTheDemo
 	}
+	g.configure(s)
+	return g
+}
+
+// configure writes the gateway's files.
+func (g *gateway) configure(s setup) {
+	g.t.Helper()
+	if !strings.Contains(s.server, "shutdown_grace:") {
+		s.server = "  shutdown_grace: 1s\n" + s.server
+	}
 	g.Write("policy.yaml", s.policy)
 	g.Write("sluice.yaml", `
 server:
   grpc: "127.0.0.1:0"
   metrics: "127.0.0.1:0"
-  shutdown_grace: 1s
 `+s.server+`
 identity:
   oidc: [ { name: demo, issuer: "ISSUER", audiences: [sluice] }`+s.oidc+` ]
@@ -94,10 +113,12 @@ backends:
   - { name: models, type: triton, addresses: ["`+s.backend+`"], models: ["*"] `+s.more+` }
 policy: [policy.yaml]
 `)
-	g.run()
-	g.conn = g.Dial(s.creds)
-	g.GRPCInferenceServiceClient = inference.NewGRPCInferenceServiceClient(g.conn)
-	return g
+}
+
+// Reload makes the gateway read its files, and returns when it has.
+func (g *gateway) Reload() {
+	g.reload <- nil
+	g.reload <- nil // is taken when the first has been seen to
 }
 
 // run starts the gateway and waits until it listens. Every buffer that it

@@ -224,6 +224,29 @@ func TestPings(t *testing.T) {
 	}
 }
 
+// TestManyStreamsAtOnce: more than a connection may have are refused, and
+// opening them only to reset them (CVE-2023-44487) starves nobody.
+func TestManyStreamsAtOnce(t *testing.T) {
+	g := start(t, setup{cut: true, server: `
+  limits: { max_streams: 10 }`})
+	token := "Bearer " + g.Token("bob")
+	raw := g.rawClient(t)
+	for i := range uint32(1000) {
+		raw.open(2*i+1, modelStreamInfer, false, "authorization", token)
+		raw.must(raw.framer.WriteRSTStream(2*i+1, 8))
+	}
+	if _, err := g.ModelInfer(g.showing(token), add("simple")); err != nil {
+		t.Errorf("another connection: %v", err)
+	}
+	held := g.rawClient(t)
+	for i := range uint32(11) {
+		held.open(2*i+1, modelStreamInfer, false, "authorization", token)
+	}
+	if got := held.answer(21); got.status() != "RST_STREAM REFUSED_STREAM" {
+		t.Errorf("the eleventh stream: %s", got.status())
+	}
+}
+
 // TestMetadataIsBounded: a caller who has shown nothing yet must not make the
 // gateway keep megabytes of metadata, however long its call lasts.
 func TestMetadataIsBounded(t *testing.T) {
