@@ -4,7 +4,8 @@
 #
 #   e2e/run.sh                     everything
 #   e2e/run.sh -k stream -x        what pytest's -k selects
-#   E2E_SELF=1 e2e/run.sh          Triton against itself: is a case flaky?
+#   E2E_SELF=1 e2e/run.sh test_parity.py   Triton against itself: is a case flaky?
+#   E2E_RACE=1 e2e/run.sh          with Go's race detector in Sluice
 #
 # It makes its own virtual environment (.venv in the project's root, some 500 MB)
 # and keeps it until requirements.txt changes. PYTHON names the interpreter.
@@ -69,7 +70,7 @@ python=$(find_python) || leave_out "there is no Python 3.11 with venv on the PAT
 make_venv "$python"
 
 if [[ -z ${E2E_SELF:-} ]]; then
-  (cd "$root" && go build -trimpath -o bin/sluice ./cmd/sluice)
+  (cd "$root" && go build -trimpath ${E2E_RACE:+-race} -o bin/sluice ./cmd/sluice)
 fi
 
 # The suite bounds each of its tests; this bounds the suite, should that fail.

@@ -6,6 +6,7 @@ client's framing or a process whose memory can be watched.
 
 import hmac
 import json
+import os
 import time
 
 import grpc
@@ -23,6 +24,9 @@ from harness.sluice import Sluice, triton_backend
 
 SERVICE = "/inference.GRPCInferenceService/"
 MIB = 1 << 20
+
+# The race detector's own bookkeeping counts as memory, too.
+RACE = "E2E_RACE" in os.environ
 
 
 @pytest.fixture(autouse=True)
@@ -70,12 +74,7 @@ def test_broken_protobuf_in_a_stream_ends_it(admin):
     with admin.channel() as channel:
         call = channel.stream_stream(SERVICE + "ModelStreamInfer")
         answers = call(iter([WHOLE[:-1]]), metadata=admin.metadata, timeout=10)
-        try:
-            got = [service_pb2.ModelStreamInferResponse.FromString(answer) for answer in answers]
-        except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        else:
-            assert len(got) == 1 and got[0].error_message
+        assert "raw_input_contents" in refused("INVALID_ARGUMENT", list, answers)
 
 
 def names():
@@ -138,7 +137,8 @@ def test_stream_header_that_kills_an_old_triton(admin):
     with admin.client() as client:
         client.start_stream(answers, headers={"triton_grpc_error": "true"})
         client.async_stream_infer("fails_decoupled", [ints("BEFORE", 1)], request_id="a")
-        assert answers.take(1, seconds=15)
+        [error] = answers.take(1, seconds=15)
+        assert "triton_grpc_error" in error.message()
         client.stop_stream(cancel_requests=True)
 
 
@@ -238,11 +238,7 @@ class TestTokens:
             refused("UNAUTHENTICATED", stub.ModelInfer, simple_request(), metadata=metadata, timeout=10)
 
     def test_megabyte(self, gate):
-        # Above what a header may have: the gRPC library itself ends the call.
-        with gate.stub() as stub, pytest.raises(grpc.RpcError) as refusal:
-            metadata = (("authorization", "Bearer " + "x" * MIB),)
-            stub.ModelInfer(simple_request(), metadata=metadata, timeout=10)
-        assert refusal.value.code().name in ("UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE")
+        assert "16 KiB" in self.check(gate, "x" * MIB)
 
 
 def test_a_gibibyte_without_a_token(gate, sluice):
@@ -276,7 +272,7 @@ def test_gzip_bomb(gate, sluice, issuer, triton, tmp_path):
                         compression=compression,
                         timeout=60,
                     )
-            assert small.process.peak() - before < 96 * MIB
+            assert small.process.peak() - before < (96 if not RACE else 256) * MIB
             client.infer("simple", simple())
     finally:
         small.stop()

@@ -10,6 +10,7 @@ from cases import asynchronous, infer, streams
 from cases.streams import Answers
 from cases.tensors import simple, tensor, texts
 from harness.demo import Demo
+from harness.process import until
 from harness.refusal import refused
 from harness.sluice import command
 
@@ -50,8 +51,9 @@ def test_it_serves_soon(tmp_path):
 
 
 def test_it_says_where_everything_is(demo):
+    until(lambda: "sluice demo token" in demo.process.text(), "the welcome is printed", seconds=10)
     text = demo.process.text()
-    assert demo.address in text and demo.issuer in text and "sluice demo token" in text
+    assert demo.address in text and demo.issuer in text
     for secret in ("jane.doe@example.com", "4111", "536-90-4399", "eyJ"):
         assert secret not in text
 

@@ -53,8 +53,6 @@ def test_the_log_has_calls_but_no_secrets(sluice, gate, issuer):
         assert secret not in log
 
 
-
-
 def test_metrics_count_by_verdict(sluice, gate, issuer):
     with gate.showing(issuer.token("bob")).client() as client:
         client.infer("simple", simple())

@@ -55,7 +55,17 @@ def asyncio_client(door, log):
         async with door.aio_client() as client:
             log.add("live", await client.is_server_live())
             log.add("model ready", await client.is_model_ready("simple"))
+            log.add("server ready", await client.is_server_ready())
             log.add("metadata", await client.get_model_metadata("simple"))
+            log.add("config", await client.get_model_config("simple", as_json=True))
+            log.add("trace", await client.get_trace_settings("simple"))
+            log.add("log", await client.get_log_settings())
+            log.add("regions", await client.get_system_shared_memory_status())
+            log.add("cuda regions", await client.get_cuda_shared_memory_status())
+            log.add("load", await errors_of(client.load_model("no-such-model")))
+            log.add("unload", await client.unload_model("no-such-model"))
+            assert (await client.get_model_repository_index()).models
+            assert (await client.get_inference_statistics("simple")).model_stats
             results = await asyncio.gather(
                 *(client.infer("simple", simple(), request_id=f"aio-{n}") for n in range(10))
             )
@@ -73,7 +83,7 @@ async def errors_of(call):
     """outcome() for something to be awaited."""
     try:
         value = await call
-    except Exception as error:  # noqa: BLE001: put through outcome, which sorts it out.
+    except Exception as error:  # put through outcome, which sorts it out.
         return outcome(raise_, error)
     return value
 

@@ -66,3 +66,5 @@ def keepalive(door, log):
     with door.client(keepalive_options=options) as client:
         for number in range(3):
             log.call(f"live {number}", client.is_server_live, client_timeout=10)
+        # Once more at the end of the block, which must not matter.
+        client.close()

@@ -54,9 +54,7 @@ def repository_index(door, log):
         rows = index(log, "all", client.get_model_repository_index())
         assert {"simple", "idle"} <= {row.name for row in rows}
         assert client.get_model_repository_index(as_json=True)["models"]
-        ready = stub.RepositoryIndex(
-            service_pb2.RepositoryIndexRequest(ready=True), metadata=door.metadata, timeout=10
-        )
+        ready = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), metadata=door.metadata, timeout=10)
         rows = index(log, "ready", ready)
         assert {row.state for row in rows} == {"READY"}
 

@@ -41,7 +41,7 @@ def unary_sequences(door, log):
 @case
 def sequences_side_by_side(door, log):
     with stream(door) as (client, answers):
-        for (low, place), (high, _) in zip(steps([1, 2, 3]), steps([100, 200, 300])):
+        for (low, place), (high, _) in zip(steps([1, 2, 3]), steps([100, 200, 300]), strict=False):
             client.async_stream_infer("accumulator", value(low), sequence_id=2001, request_id="low", **place)
             client.async_stream_infer("accumulator", value(high), sequence_id="high", request_id="high", **place)
         client.stop_stream()

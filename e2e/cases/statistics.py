@@ -26,7 +26,7 @@ def statistics_of_one(door, log):
     with door.client() as client:
         # Loading begins the counts anew, whatever other cases did before.
         client.load_model("idle")
-        for batch in ((1, 16), (1, 16)):
+        for _batch in ((1, 16), (1, 16)):
             client.infer("idle", simple())
         outcome(client.infer, "idle", simple()[:1])
         stats = client.get_inference_statistics("idle")

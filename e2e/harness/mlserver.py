@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .process import LOOPBACK, Process, free_port
 
-MODEL = Path(__file__).parent.parent / "mlserver"
+MODEL = Path(__file__).parent.parent / "mlserver_model"
 
 
 class MLServer:

@@ -12,10 +12,7 @@ class TritonPythonModel:
         self.capsules = {i["name"] for i in config["input"] if i["data_type"] == "TYPE_BF16"}
 
     def execute(self, requests):
-        return [
-            pb_utils.InferenceResponse([self.echo(tensor) for tensor in request.inputs()])
-            for request in requests
-        ]
+        return [pb_utils.InferenceResponse([self.echo(tensor) for tensor in request.inputs()]) for request in requests]
 
     def echo(self, tensor):
         name = tensor.name().replace("INPUT", "OUTPUT")

@@ -11,9 +11,7 @@ class TritonPythonModel:
     def answer(self, request):
         left = self.read(request, "INPUT0")
         right = self.read(request, "INPUT1")
-        return pb_utils.InferenceResponse(
-            [self.write("OUTPUT0", left + right), self.write("OUTPUT1", left - right)]
-        )
+        return pb_utils.InferenceResponse([self.write("OUTPUT0", left + right), self.write("OUTPUT1", left - right)])
 
     def read(self, request, name):
         return pb_utils.get_input_tensor_by_name(request, name).as_numpy().astype(int)

@@ -26,9 +26,7 @@ class TritonPythonModel:
                 error = pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED)
                 return pb_utils.InferenceResponse(error=error)
             time.sleep(0.01)
-        return pb_utils.InferenceResponse(
-            [self.number("SLEPT", asked), self.number("CANCELLED", self.cancelled)]
-        )
+        return pb_utils.InferenceResponse([self.number("SLEPT", asked), self.number("CANCELLED", self.cancelled)])
 
     def number(self, name, value):
         return pb_utils.Tensor(name, np.array([value], dtype=np.int32))

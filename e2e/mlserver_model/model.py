@@ -1,8 +1,9 @@
 """The model that the suite runs in MLServer."""
 
-from mlserver import MLModel
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceResponse, MetadataTensor, ResponseOutput
+
+from mlserver import MLModel
 
 
 class Identity(MLModel):
