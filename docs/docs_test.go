@@ -29,7 +29,7 @@ func TestReadmeBeginsWithTheDemoAndTheTests(t *testing.T) {
 }
 
 var (
-	link    = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	noSlug  = regexp.MustCompile(`[^\p{L}\p{N}_\- ]`)
 )
@@ -141,6 +141,28 @@ func TestNamedMakeTargetsExist(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedCommandsExist looks at commands that stand in the text.
+func TestNamedCommandsExist(t *testing.T) {
+	s := &session{page: &page{}, dir: t.TempDir()}
+	for _, p := range pages(t) {
+		for _, m := range code.FindAllStringSubmatch(p.prose(), -1) {
+			words := strings.Fields(m[1])
+			if len(words) < 2 || words[0] != "sluice" || !isCommand(words[1]) {
+				continue
+			}
+			topic := words[1]
+			if topic == "policy" && len(words) > 2 && isCommand(words[2]) {
+				topic += " " + words[2]
+			}
+			if out := s.run(t, "sluice help "+topic); s.code != 0 {
+				t.Errorf("%s: `%s`: %s", p.path, m[1], out)
+			}
+		}
+	}
+}
+
+func isCommand(word string) bool { return regexp.MustCompile(`^[a-z][a-z-]*$`).MatchString(word) }
 
 // TestReasonsAreDocumented: a caller who is shown a reason finds what to do.
 func TestReasonsAreDocumented(t *testing.T) {
