@@ -87,3 +87,12 @@ func TestWhatCallersNameDoesNotFillMemory(t *testing.T) {
 		t.Errorf("asked %d times: the first of 10,000 names is still remembered", *asked)
 	}
 }
+
+func TestLongVersionsAreNotRemembered(t *testing.T) {
+	b, asked := configured()
+	m := backends.NewModels(b)
+	long := "1" + strings.Repeat("x", 1<<20) // which Triton reads as 1
+	if !m.Decoupled(t.Context(), "d", long) || !m.Decoupled(t.Context(), "d", long) || *asked != 2 {
+		t.Errorf("asked %d times, want each time", *asked)
+	}
+}
