@@ -92,7 +92,9 @@ func TestLongVersionsAreNotRemembered(t *testing.T) {
 	b, asked := configured()
 	m := backends.NewModels(b)
 	long := "1" + strings.Repeat("x", 1<<20) // which Triton reads as 1
-	if !m.Decoupled(t.Context(), "d", long) || !m.Decoupled(t.Context(), "d", long) || *asked != 2 {
+	first := m.Decoupled(t.Context(), "d", long)
+	second := m.Decoupled(t.Context(), "d", long)
+	if !first || !second || *asked != 2 {
 		t.Errorf("asked %d times, want each time", *asked)
 	}
 }

@@ -177,6 +177,13 @@ func TestStatusesOfServers(t *testing.T) {
 			}
 		}
 	}
+	step = func(*backendstest.Call) error { return status.Error(4711, prompt) }
+	for kind, call := range inferences(t, g) {
+		if err := call(g.as("bob")); status.Code(err) != 4711 {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	g.wantNoMetric("4711")
 	g.wantNoLeak(prompt)
 }
 

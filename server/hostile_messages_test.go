@@ -138,6 +138,23 @@ func TestBadModelNamesInAStream(t *testing.T) {
 	}
 }
 
+// TestLongIDsInAStream are not kept while their answers are waited for.
+func TestLongIDsInAStream(t *testing.T) {
+	g := start(t, setup{})
+	long, fits := add("simple"), add("simple")
+	long.Id, fits.Id = strings.Repeat("ü", 1<<20), strings.Repeat("x", 4<<10)
+	answers, err := g.sendStream(g.as("bob"), encoded(t, long), encoded(t, fits))
+	if err != nil || len(answers) != 2 {
+		t.Fatal(len(answers), err)
+	}
+	if id := answers[0].GetInferResponse().GetId(); streamReason(answers[0]) != access.ReasonMalformed || !strings.HasPrefix(long.Id, id) || len(id) != 4<<10 {
+		t.Errorf("the long one: %q, with %d bytes of its id", answers[0].GetErrorMessage(), len(id))
+	}
+	if answers[1].GetErrorMessage() != "" || answers[1].GetInferResponse().GetId() != fits.Id {
+		t.Errorf("the other: %.200v", answers[1])
+	}
+}
+
 // TestRepositoryName: some server reads it as the model's name.
 func TestRepositoryName(t *testing.T) {
 	b := backendstest.Listen(t, backendstest.Script{})

@@ -255,7 +255,7 @@ func TestSlowReaders(t *testing.T) {
 func TestDecodedMessagesCount(t *testing.T) {
 	g := start(t, setup{server: `
   limits: { in_flight: 16MiB, in_flight_per_principal: 16MiB }`})
-	var load, trace msg = msg(nil).str(2, "simple"), msg(nil).str(2, "simple")
+	load, trace := msg(nil).str(2, "simple"), msg(nil).str(2, "simple")
 	for i := range 100_000 {
 		load = load.bytes(3, msg(nil).str(1, fmt.Sprint(i)))
 		trace = trace.bytes(1, msg(nil).str(1, fmt.Sprint(i)))

@@ -6,6 +6,8 @@ package policy
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -111,8 +113,12 @@ func (s *stream) RecvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	d, model, refused := s.gate.message(s.call, view)
-	id := view.ID().String()
+	id, refused := requestID(view)
+	var d access.Decision
+	var model string
+	if refused == nil {
+		d, model, refused = s.gate.message(s.call, view)
+	}
 	if s.call.OnMessage != nil {
 		s.call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: model, Decision: d, Refused: refused})
 	}
@@ -120,6 +126,21 @@ func (s *stream) RecvMsg(m any) error {
 		return &access.MessageError{ID: id, Err: refused}
 	}
 	return nil
+}
+
+// maxID bounds a request's id in a stream, in bytes: it is kept for as long as
+// the answer is waited for, when the message itself has long gone.
+const maxID = 4 << 10
+
+// requestID is the request's id; of one that is too long its beginning, with the
+// refusal.
+func requestID(view wire.InferRequest) (string, *access.Error) {
+	id := view.ID()
+	if id.Len() <= maxID {
+		return id.String(), nil
+	}
+	return strings.ToValidUTF8(string(id.Bytes()[:maxID]), ""), &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: fmt.Sprintf("the request's id is %d bytes long, more than %d; use a shorter one", id.Len(), maxID)}
 }
 
 // message decides one request of a stream, as a ModelInfer of its own.

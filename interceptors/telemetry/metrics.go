@@ -103,6 +103,9 @@ func (m *Metrics) closed(call *access.Call, code codes.Code, took time.Duration)
 	if code == codes.OK && call.Model != "" && call.Verb == access.Infer {
 		m.Lists(call.Model)
 	}
+	if code > codes.Unauthenticated {
+		code = codes.Unknown // a server can answer any number
+	}
 	key := handleKey{rpc: call.RPC, model: m.label(call.Model), verb: call.Verb, verdict: call.Verdict(code == codes.OK), code: code}
 	h, ok := m.handles.Load(key)
 	if !ok {
