@@ -14,8 +14,8 @@ import (
 )
 
 // Backend is one named model server. It speaks KServe v2 as a gRPC connection
-// does: Invoke and NewStream take *wire.Message for bytes that go through, or
-// the messages of package inference. Statuses that the server answered come
+// does: Invoke and NewStream take *wire.Message (and wire.HandOver) for bytes
+// that go through, or the messages of package inference. Statuses that the server answered come
 // back unchanged; a server that could not be reached is an [access.Error] of
 // kind Unavailable, whose cause is for the log alone.
 //

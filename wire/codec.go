@@ -30,6 +30,8 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 		}
 		v.bufs.Ref()
 		return v.held(v.bufs), nil
+	case HandOver:
+		return v.handOver()
 	case proto.Message:
 		return marshal(v)
 	default:
@@ -56,4 +58,20 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	default:
 		return fmt.Errorf("wire: cannot receive into a %T", v)
 	}
+}
+
+// HandOver sends a Message that is not needed after: gRPC gets its buffers
+// themselves, and frees them when they are written, while the call goes on. The
+// Message is empty then, and still its owner's to free.
+type HandOver struct{ *Message }
+
+func (h HandOver) handOver() (mem.BufferSlice, error) {
+	m := h.Message
+	if m.freed.Load() {
+		return nil, errors.New("wire: a message was handed over that is freed")
+	}
+	bufs := m.held(m.bufs)
+	m.bufs = nil
+	m.release()
+	return bufs, nil
 }

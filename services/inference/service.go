@@ -7,7 +7,6 @@ package inference
 import (
 	"context"
 	"errors"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -142,25 +141,20 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 	if err != nil {
 		return nil, err
 	}
-	stream, err := b.NewStream(out, unaryDesc, method)
-	if err != nil {
-		return nil, err
-	}
-	// A failed send says io.EOF: the reason is what is received.
-	if err := stream.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
 	if m, ok := req.(*wire.Message); ok {
-		m.Reset() // a large request is not held while its answer comes
+		req = wire.HandOver{Message: m} // a large request is not held while its answer comes
+	}
+	var header, trailer metadata.MD
+	var opts []grpc.CallOption
+	if !b.Traits().Silent {
+		opts = []grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}
 	}
 	resp := new(wire.Message)
-	err = stream.RecvMsg(resp)
+	err = b.Invoke(out, method, req, resp, opts...)
 	if err == nil {
 		err = sound(method, resp)
 	}
-	if !b.Traits().Silent {
-		passMetadata(ctx, stream)
-	}
+	passMetadata(ctx, header, trailer)
 	if err != nil {
 		resp.Free()
 		return nil, err
@@ -168,16 +162,13 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 	return resp, nil
 }
 
-// unaryDesc is a call of one message each way.
-var unaryDesc = &grpc.StreamDesc{}
-
 // passMetadata passes on what a backend sent beyond the hop's own fields. There
 // is no stream to pass it to on the in-process door, which is no error.
-func passMetadata(ctx context.Context, stream grpc.ClientStream) {
-	if header, err := stream.Header(); err == nil && beyondHop(header) {
+func passMetadata(ctx context.Context, header, trailer metadata.MD) {
+	if beyondHop(header) {
 		_ = grpc.SetHeader(ctx, header)
 	}
-	if trailer := stream.Trailer(); beyondHop(trailer) {
+	if beyondHop(trailer) {
 		_ = grpc.SetTrailer(ctx, trailer)
 	}
 }
