@@ -159,7 +159,9 @@ var ownWords = []string{
 	"connection error:", "error reading from server:", "closing transport due to:", "transport:", "transport is closing",
 	"name resolver error:", "last resolver error:", "last connection error:", "no children to pick from", "keepalive ping failed",
 	"the connection is draining", "the stream is rejected because server is draining", "grpc: the client connection is closing",
-	"unavailable due to", "produced zero addresses", "latest balancer error:",
+	"unavailable due to", "produced zero addresses", "latest balancer error:", "SubConn state is not",
+	// What the connection itself says comes without grpc-go's words where writing failed.
+	"write tcp", "read tcp", "write unix", "read unix", "remote error: tls:", "local error: tls:", "tls:", "io: read/write on closed pipe",
 }
 
 // explain tells the server's own statuses, which go through unchanged, from
@@ -178,10 +180,11 @@ func (b *Backend) explain(ctx context.Context, err error) error {
 	switch {
 	case notGRPC(st):
 		what, _, _ := strings.Cut(st.Message(), "\n") // behind it is what was answered
-		return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: errors.New(what),
-			Message: "the model's server answered what is not KServe v2; tell the platform team"}
-	case st.Code() == codes.Unavailable && hasOwnWords(st.Message()),
-		st.Code() == codes.Canceled && hasOwnWords(st.Message()),
+		return &access.Error{
+			Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: errors.New(what),
+			Message: "the model's server answered what is not KServe v2; tell the platform team",
+		}
+	case isOwn(st),
 		strings.HasPrefix(st.Message(), "stream terminated by RST_STREAM"):
 		return b.away(err)
 	}
@@ -198,15 +201,23 @@ func notGRPC(st *status.Status) bool {
 	return hasPrefix(st.Message(), foreignWords) || st.Code() == codes.Internal && strings.HasPrefix(st.Message(), "grpc: ")
 }
 
-func hasOwnWords(msg string) bool { return hasPrefix(msg, ownWords) }
+func isOwn(st *status.Status) bool {
+	switch st.Code() {
+	case codes.Unavailable, codes.Canceled, codes.Unknown:
+		return hasPrefix(st.Message(), ownWords)
+	}
+	return false
+}
 
 func hasPrefix(msg string, beginnings []string) bool {
 	return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(msg, b) })
 }
 
 func (b *Backend) away(err error) error {
-	return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, RetryAfter: time.Second, Cause: err,
-		Message: "the model's server is away; try again later"}
+	return &access.Error{
+		Kind: access.Unavailable, Reason: access.ReasonBackendAway, RetryAfter: time.Second, Cause: err,
+		Message: "the model's server is away; try again later",
+	}
 }
 
 // rpcs lists the full names of the service's methods.
@@ -224,7 +235,9 @@ func rpcs() []string {
 
 // Triton is the traits of a Triton: it serves everything, and sends no metadata
 // (protocol/servers-observed.md).
-func Triton(g backends.Guard) backends.Traits { return backends.Traits{Triton: true, Silent: true, Guard: g} }
+func Triton(g backends.Guard) backends.Traits {
+	return backends.Traits{Triton: true, Silent: true, Guard: g}
+}
 
 // MLServer is the traits of an MLServer, as seen on 1.7.1 (protocol/servers-observed.md): its
 // stream answers ModelInferResponse where clients expect
