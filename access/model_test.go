@@ -55,8 +55,20 @@ func asRegexp(pattern string) *regexp.Regexp {
 
 func FuzzMatch(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"*", ""}, {"a*", "a"}, {"*a", "ba"}, {"a*a", "a"}, {"a*b*c", "aXbYc"}, {"**", "x"}, {"a", "a"}, {"a", "A"},
-		{"*ab*ab", "abab"}, {"*ab*ab", "ab"}, {"a.c", "abc"}, {"*\n*", "a\nb"}, {"", ""}, {"*aab*b", "aaab"},
+		{"*", ""},
+		{"a*", "a"},
+		{"*a", "ba"},
+		{"a*a", "a"},
+		{"a*b*c", "aXbYc"},
+		{"**", "x"},
+		{"a", "a"},
+		{"a", "A"},
+		{"*ab*ab", "abab"},
+		{"*ab*ab", "ab"},
+		{"a.c", "abc"},
+		{"*\n*", "a\nb"},
+		{"", ""},
+		{"*aab*b", "aaab"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

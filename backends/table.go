@@ -68,8 +68,10 @@ func (t *Table) Find(model string) (Backend, *access.Error) {
 			return p.backend, nil
 		}
 	}
-	return nil, &access.Error{Kind: access.NotFound, Reason: access.ReasonNoBackend,
-		Message: fmt.Sprintf("Request for unknown model: '%s' is not found", model)}
+	return nil, &access.Error{
+		Kind: access.NotFound, Reason: access.ReasonNoBackend,
+		Message: fmt.Sprintf("Request for unknown model: '%s' is not found", model),
+	}
 }
 
 // All lists the backends in the order of the configuration.

@@ -91,8 +91,11 @@ func assemble(raw string, header, claims Claims) (*Token, error) {
 		from Claims
 		name string
 	}{
-		{&t.Algorithm, header, "alg"}, {&t.KeyID, header, "kid"}, {&t.Type, header, "typ"},
-		{&t.Issuer, claims, "iss"}, {&t.Subject, claims, "sub"},
+		{&t.Algorithm, header, "alg"},
+		{&t.KeyID, header, "kid"},
+		{&t.Type, header, "typ"},
+		{&t.Issuer, claims, "iss"},
+		{&t.Subject, claims, "sub"},
 	} {
 		var err error
 		if *field.to, err = field.from.Text(field.name); err != nil {

@@ -65,8 +65,10 @@ func NewRegions() *Regions {
 // was not his before; the claim of one that is his changes nothing.
 func (r *Regions) Claim(who *access.Principal, name Region, key string) (fresh bool, refused *access.Error) {
 	if len(name.Name) > maxRegionName || len(key) > maxRegionName {
-		return false, &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
-			Message: fmt.Sprintf("a shared memory region's name and key have %d bytes at most", maxRegionName)}
+		return false, &access.Error{
+			Kind: access.Malformed, Reason: access.ReasonMalformed,
+			Message: fmt.Sprintf("a shared memory region's name and key have %d bytes at most", maxRegionName),
+		}
 	}
 	if !name.Cuda {
 		key = strings.TrimLeft(key, "/") // as shm_open(3) does
@@ -84,8 +86,10 @@ func (r *Regions) Claim(who *access.Principal, name Region, key string) (fresh b
 	case have != nil:
 		return false, nil
 	case r.held[id] >= maxRegions:
-		return false, &access.Error{Kind: access.Exhausted, Reason: access.ReasonShmOwner,
-			Message: fmt.Sprintf("more than %d shared memory regions; unregister some", maxRegions)}
+		return false, &access.Error{
+			Kind: access.Exhausted, Reason: access.ReasonShmOwner,
+			Message: fmt.Sprintf("more than %d shared memory regions; unregister some", maxRegions),
+		}
 	case behind == nil:
 		behind = &owned{owner: id}
 		r.memory[at] = behind
@@ -148,6 +152,8 @@ func (r *Regions) Owned(who *access.Principal, cuda bool) []string {
 
 // notOwned does not tell whether there is such a region.
 func notOwned(name string) *access.Error {
-	return &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonShmOwner,
-		Message: fmt.Sprintf("shared memory region %s is not yours; register one of your own, also after the gateway has restarted", access.Quote(name))}
+	return &access.Error{
+		Kind: access.PermissionDenied, Reason: access.ReasonShmOwner,
+		Message: fmt.Sprintf("shared memory region %s is not yours; register one of your own, also after the gateway has restarted", access.Quote(name)),
+	}
 }

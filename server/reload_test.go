@@ -23,7 +23,10 @@ func TestPolicyChangesUnderOpenStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range []struct{ policy, want string }{
-		{rolesOfTheDemo, ""}, {onlyDescribe, access.ReasonNoRole}, {"roles: [", access.ReasonNoRole}, {rolesOfTheDemo, ""},
+		{rolesOfTheDemo, ""},
+		{onlyDescribe, access.ReasonNoRole},
+		{"roles: [", access.ReasonNoRole},
+		{rolesOfTheDemo, ""},
 		{strings.Replace(rolesOfTheDemo, "bindings:", "  never: [ { models: [simple], verbs: [infer], deny: true } ]\nbindings:\n  - { role: never, groups: [model-viewer] }", 1), access.ReasonDeniedByRole},
 	} {
 		g.Write("policy.yaml", c.policy)

@@ -27,12 +27,15 @@ func (m msg) str(num protowire.Number, s string) msg { return m.bytes(num, []byt
 func (m msg) varint(num protowire.Number, v uint64) msg {
 	return protowire.AppendVarint(protowire.AppendTag(m, num, protowire.VarintType), v)
 }
+
 func (m msg) fixed32(num protowire.Number, v uint32) msg {
 	return protowire.AppendFixed32(protowire.AppendTag(m, num, protowire.Fixed32Type), v)
 }
+
 func (m msg) fixed64(num protowire.Number, v uint64) msg {
 	return protowire.AppendFixed64(protowire.AppendTag(m, num, protowire.Fixed64Type), v)
 }
+
 func (m msg) group(num protowire.Number, body []byte) msg {
 	return protowire.AppendTag(append(protowire.AppendTag(m, num, protowire.StartGroupType), body...), num, protowire.EndGroupType)
 }

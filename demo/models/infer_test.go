@@ -31,26 +31,38 @@ func TestAnswers(t *testing.T) {
 		request *inference.ModelInferRequest
 		want    []out
 	}{
-		{"simple, a batch of two", request("simple", "1", tensor{"INPUT0", "INT32", []int64{2, 16}, rows(2, 5)}, tensor{"INPUT1", "INT32", []int64{2, 16}, rows(2, 5)}),
+		{
+			"simple, a batch of two", request("simple", "1", tensor{"INPUT0", "INT32", []int64{2, 16}, rows(2, 5)}, tensor{"INPUT1", "INT32", []int64{2, 16}, rows(2, 5)}),
 			[]out{
 				{"OUTPUT0", "INT32", []int64{2, 16}, add(rows(2, 5), rows(2, 5))},
 				{"OUTPUT1", "INT32", []int64{2, 16}, make([]byte, 128)},
-			}},
-		{"prod-simple, inputs the other way round", request("prod-simple", "1",
-			tensor{"INPUT1", "INT32", []int64{1, 16}, rows(1, 0)}, tensor{"INPUT0", "INT32", []int64{1, 16}, rows(1, 0)}),
+			},
+		},
+		{
+			"prod-simple, inputs the other way round", request("prod-simple", "1",
+				tensor{"INPUT1", "INT32", []int64{1, 16}, rows(1, 0)}, tensor{"INPUT0", "INT32", []int64{1, 16}, rows(1, 0)}),
 			[]out{
 				{"OUTPUT0", "INT32", []int64{1, 16}, add(rows(1, 0), rows(1, 0))},
 				{"OUTPUT1", "INT32", []int64{1, 16}, make([]byte, 64)},
-			}},
-		{"simple_string", request("simple_string", "1",
-			tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(many...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(many...)}),
-			[]out{{"OUTPUT0", "BYTES", []int64{1, 16}, bytesData(sums...)}, {"OUTPUT1", "BYTES", []int64{1, 16}, bytesData(zeros...)}}},
-		{"simple_identity, any bytes", request("simple_identity", "", tensor{"INPUT0", "BYTES", []int64{2, 2}, odd}),
-			[]out{{"OUTPUT0", "BYTES", []int64{2, 2}, odd}}},
-		{"identity_fp32", request("identity_fp32", "", tensor{"INPUT0", "FP32", []int64{1, 3}, float32Data(1.5, -0, 3e38)}),
-			[]out{{"OUTPUT0", "FP32", []int64{1, 3}, float32Data(1.5, -0, 3e38)}}},
-		{"identity_fp32, nothing", request("identity_fp32", "", tensor{"INPUT0", "FP32", []int64{1, 0}, nil}),
-			[]out{{"OUTPUT0", "FP32", []int64{1, 0}, nil}}},
+			},
+		},
+		{
+			"simple_string", request("simple_string", "1",
+				tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(many...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(many...)}),
+			[]out{{"OUTPUT0", "BYTES", []int64{1, 16}, bytesData(sums...)}, {"OUTPUT1", "BYTES", []int64{1, 16}, bytesData(zeros...)}},
+		},
+		{
+			"simple_identity, any bytes", request("simple_identity", "", tensor{"INPUT0", "BYTES", []int64{2, 2}, odd}),
+			[]out{{"OUTPUT0", "BYTES", []int64{2, 2}, odd}},
+		},
+		{
+			"identity_fp32", request("identity_fp32", "", tensor{"INPUT0", "FP32", []int64{1, 3}, float32Data(1.5, -0, 3e38)}),
+			[]out{{"OUTPUT0", "FP32", []int64{1, 3}, float32Data(1.5, -0, 3e38)}},
+		},
+		{
+			"identity_fp32, nothing", request("identity_fp32", "", tensor{"INPUT0", "FP32", []int64{1, 0}, nil}),
+			[]out{{"OUTPUT0", "FP32", []int64{1, 0}, nil}},
+		},
 		{"more raw than inputs", func() *inference.ModelInferRequest {
 			r := request("identity_fp32", "", tensor{"INPUT0", "FP32", []int64{1, 1}, float32Data(1)})
 			r.RawInputContents = append(r.RawInputContents, []byte("left over"))
@@ -160,8 +172,11 @@ func TestClassification(t *testing.T) {
 		{"numbers", addRequest(""), "OUTPUT0", 3, []int64{1, 3}, []string{"131:15", "129:14", "127:13"}},
 		{"equal numbers keep their order", addRequest(""), "OUTPUT1", 2, []int64{1, 2}, []string{"99:0", "99:1"}},
 		{"floats, each row by itself", floats, "OUTPUT0", 2, []int64{2, 2}, []string{"9.500000:1", "0.500000:0", "3.000000:0", "2.000000:1"}},
-		{"more than there are", floats, "OUTPUT0", 100, []int64{2, 3},
-			[]string{"9.500000:1", "0.500000:0", "-1.000000:2", "3.000000:0", "2.000000:1", "1.000000:2"}},
+		{
+			"more than there are", floats, "OUTPUT0", 100,
+			[]int64{2, 3},
+			[]string{"9.500000:1", "0.500000:0", "-1.000000:2", "3.000000:0", "2.000000:1", "1.000000:2"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.request.Outputs = []*inference.ModelInferRequest_InferRequestedOutputTensor{{
@@ -192,13 +207,19 @@ func failures() []failure {
 	}}
 	const incomplete = "incomplete string data for inference input 'INPUT0', expecting string of length %d but only %d bytes available"
 	return []failure{
-		{"cut element", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, bytesData("abcdef")[:7]}), codes.InvalidArgument,
-			fmt.Sprintf(incomplete, 6, 3)},
-		{"length over 2 GiB", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, []byte{0xff, 0xff, 0xff, 0xff, 'x'}}), codes.InvalidArgument,
-			fmt.Sprintf(incomplete, int64(1<<32-1), 1)},
-		{"not a number", request("simple_string", "f",
-			tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(words...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(words...)}),
-			codes.Internal, "a string could not be converted to int32"},
+		{
+			"cut element", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, bytesData("abcdef")[:7]}), codes.InvalidArgument,
+			fmt.Sprintf(incomplete, 6, 3),
+		},
+		{
+			"length over 2 GiB", request("simple_identity", "f", tensor{"INPUT0", "BYTES", []int64{1, 1}, []byte{0xff, 0xff, 0xff, 0xff, 'x'}}), codes.InvalidArgument,
+			fmt.Sprintf(incomplete, int64(1<<32-1), 1),
+		},
+		{
+			"not a number", request("simple_string", "f",
+				tensor{"INPUT0", "BYTES", []int64{1, 16}, bytesData(words...)}, tensor{"INPUT1", "BYTES", []int64{1, 16}, bytesData(words...)}),
+			codes.Internal, "a string could not be converted to int32",
+		},
 		{"strings classified", classified, codes.InvalidArgument, "class result not available for output due to unsupported type 'BYTES'"},
 	}
 }

@@ -142,10 +142,25 @@ func TestParseVersion(t *testing.T) {
 		want    int64
 		ok      bool
 	}{
-		{"", -1, true}, {"1", 1, true}, {"007", 7, true}, {"+3", 3, true}, {" \t2", 2, true}, {"1x", 1, true}, {"1 2", 1, true}, {"0", 0, true},
+		{"", -1, true},
+		{"1", 1, true},
+		{"007", 7, true},
+		{"+3", 3, true},
+		{" \t2", 2, true},
+		{"1x", 1, true},
+		{"1 2", 1, true},
+		{"0", 0, true},
 		{"9223372036854775807", math.MaxInt64, true},
-		{"9223372036854775808", 0, false}, {"x", 0, false}, {"+", 0, false}, {"-", 0, false}, {"-0", 0, true}, {"-1", 0, false}, {" ", 0, false},
-		{"+-1", 0, false}, {"\x00", 0, false}, {"１", 0, false},
+		{"9223372036854775808", 0, false},
+		{"x", 0, false},
+		{"+", 0, false},
+		{"-", 0, false},
+		{"-0", 0, true},
+		{"-1", 0, false},
+		{" ", 0, false},
+		{"+-1", 0, false},
+		{"\x00", 0, false},
+		{"１", 0, false},
 	} {
 		got, err := parseVersion(tc.version)
 		if (err == nil) != tc.ok || got != tc.want {

@@ -64,12 +64,20 @@ func TestTraceRefusals(t *testing.T) {
 		{"off and on", "", "trace_level", []string{"OFF", "TENSORS"}, codes.InvalidArgument, "Expect only one trace level 'OFF' is specified"},
 		{"on", "", "trace_level", []string{"TIMESTAMPS"}, codes.InvalidArgument, "Attempting to set invalid trace setting :trace file name is not given"},
 		{"no number", "", "trace_rate", []string{"x"}, codes.InvalidArgument, "Unable to parse 'trace_rate', got: x"},
-		{"great number", "", "trace_rate", []string{"99999999999"}, codes.InvalidArgument,
-			"Unable to parse 'trace_rate', value is out of range [ 0, 4294967295 ], got: 99999999999"},
+		{
+			"great number", "", "trace_rate",
+			[]string{"99999999999"},
+			codes.InvalidArgument,
+			"Unable to parse 'trace_rate', value is out of range [ 0, 4294967295 ], got: 99999999999",
+		},
 		{"two numbers", "", "log_frequency", []string{"1", "2"}, codes.InvalidArgument, "expect only 1 value for 'log_frequency'"},
 		{"small count", "", "trace_count", []string{"-2"}, codes.InvalidArgument, "Unable to parse 'trace_count'. Expecting value >= -1, got: -2"},
-		{"great count", "", "trace_count", []string{"99999999999"}, codes.InvalidArgument,
-			"Unable to parse 'trace_count', value is out of range [ -1, 2147483647 ], got: 99999999999"},
+		{
+			"great count", "", "trace_count",
+			[]string{"99999999999"},
+			codes.InvalidArgument,
+			"Unable to parse 'trace_count', value is out of range [ -1, 2147483647 ], got: 99999999999",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := trace(t, client(t), tc.model, map[string][]string{tc.key: tc.values})

@@ -135,8 +135,10 @@ func TestRegisterRefusals(t *testing.T) {
 		{"up", "..", 0, 1, codes.Internal, fmt.Sprintf(open, "..")},
 		{"a link", strings.TrimPrefix(link, "/dev/shm"), 0, 1, codes.Internal, fmt.Sprintf(open, strings.TrimPrefix(link, "/dev/shm"))},
 		{"a NUL", "/a\x00b", 0, 1, codes.Internal, fmt.Sprintf(open, "/a\x00b")},
-		{"Triton's own", "/triton_python_backend_shm_region_1", 0, 1, codes.InvalidArgument,
-			"cannot register shared memory region 'x' with key '/triton_python_backend_shm_region_1' as the key contains the reserved prefix 'triton_python_backend_shm_region_'"},
+		{
+			"Triton's own", "/triton_python_backend_shm_region_1", 0, 1, codes.InvalidArgument,
+			"cannot register shared memory region 'x' with key '/triton_python_backend_shm_region_1' as the key contains the reserved prefix 'triton_python_backend_shm_region_'",
+		},
 		{"too long", key, 0, 65, codes.InvalidArgument, bounds},
 		{"beyond the end", key, 64, 1, codes.InvalidArgument, bounds},
 		{"overflow", key, 1<<64 - 1, 2, codes.InvalidArgument, bounds},
@@ -171,12 +173,18 @@ func TestRegionRefusals(t *testing.T) {
 		{"negative offset", inRegion("x", -1, 64), nil, nil, codes.InvalidArgument, "Invalid offset for shared memory region: 'x'"},
 		{"size", inRegion("x", 96, 64), nil, nil, codes.InvalidArgument, "Invalid offset + byte size for shared memory region: 'x'"},
 		{"negative size", inRegion("x", 0, -1), nil, nil, codes.InvalidArgument, "Invalid offset + byte size for shared memory region: 'x'"},
-		{"size of the tensor", inRegion("x", 0, 32), nil, nil, codes.InvalidArgument,
-			"[request id: <id_unknown>] input byte size mismatch for input 'INPUT0' for model 'simple'. Expected 64, got 32"},
-		{"contents too", inRegion("x", 0, 64), nil, func(r *inference.ModelInferRequest) { r.Inputs[0].Contents = &inference.InferTensorContents{} }, codes.InvalidArgument,
-			"unexpected 'content' provided when using shared memory for input tensor 'INPUT0' for model 'simple'"},
-		{"output too small", nil, inRegion("x", 0, 60), nil, codes.Internal,
-			"shared memory size specified with the request for output 'OUTPUT0' (60 bytes) should be at least 64 bytes to hold the results"},
+		{
+			"size of the tensor", inRegion("x", 0, 32), nil, nil, codes.InvalidArgument,
+			"[request id: <id_unknown>] input byte size mismatch for input 'INPUT0' for model 'simple'. Expected 64, got 32",
+		},
+		{
+			"contents too", inRegion("x", 0, 64), nil, func(r *inference.ModelInferRequest) { r.Inputs[0].Contents = &inference.InferTensorContents{} }, codes.InvalidArgument,
+			"unexpected 'content' provided when using shared memory for input tensor 'INPUT0' for model 'simple'",
+		},
+		{
+			"output too small", nil, inRegion("x", 0, 60), nil, codes.Internal,
+			"shared memory size specified with the request for output 'OUTPUT0' (60 bytes) should be at least 64 bytes to hold the results",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := shmClient(t)

@@ -57,8 +57,10 @@ func checkSize(metadata map[string][]string) error {
 	if n <= maxMetadata {
 		return nil
 	}
-	return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
-		Message: fmt.Sprintf("%d bytes of metadata are more than %d; send less", n, maxMetadata)}
+	return &access.Error{
+		Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: fmt.Sprintf("%d bytes of metadata are more than %d; send less", n, maxMetadata),
+	}
 }
 
 // identify puts the principal into the call, or says why there is none.

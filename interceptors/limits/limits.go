@@ -39,8 +39,10 @@ func (l *Limits) open(ctx context.Context) (*wire.Account, error) {
 	account := l.account(ctx)
 	if l.Calls > 0 && account.Calls() > l.Calls {
 		account.Close()
-		return nil, &access.Error{Kind: access.Exhausted, Reason: access.ReasonStreams, RetryAfter: time.Second,
-			Message: fmt.Sprintf("more than %d calls open at once; end some, or ask for a higher server.limits.calls_per_principal", l.Calls)}
+		return nil, &access.Error{
+			Kind: access.Exhausted, Reason: access.ReasonStreams, RetryAfter: time.Second,
+			Message: fmt.Sprintf("more than %d calls open at once; end some, or ask for a higher server.limits.calls_per_principal", l.Calls),
+		}
 	}
 	return account, nil
 }

@@ -139,8 +139,10 @@ func requestID(view wire.InferRequest) (string, *access.Error) {
 	if id.Len() <= maxID {
 		return id.String(), nil
 	}
-	return strings.ToValidUTF8(string(id.Bytes()[:maxID]), ""), &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
-		Message: fmt.Sprintf("the request's id is %d bytes long, more than %d; use a shorter one", id.Len(), maxID)}
+	return strings.ToValidUTF8(string(id.Bytes()[:maxID]), ""), &access.Error{
+		Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: fmt.Sprintf("the request's id is %d bytes long, more than %d; use a shorter one", id.Len(), maxID),
+	}
 }
 
 // message decides one request of a stream, as a ModelInfer of its own.
@@ -151,8 +153,10 @@ func (g *Gate) message(call *access.Call, view wire.InferRequest) (access.Decisi
 	}
 	who := call.Principal
 	if who != nil && !g.now().Before(who.Expires) {
-		return access.Decision{}, model, &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
-			Message: "the token has expired since the stream was opened; open a new stream with a fresh one"}
+		return access.Decision{}, model, &access.Error{
+			Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
+			Message: "the token has expired since the stream was opened; open a new stream with a fresh one",
+		}
 	}
 	d, refused := g.decide(who, ask{verb: access.Infer, model: model})
 	if refused == nil {

@@ -174,7 +174,8 @@ func unload(m *pb.RepositoryModelUnloadRequest) (ask, error) {
 func checkRepositoryAndName(m interface {
 	GetRepositoryName() string
 	GetModelName() string
-}) error {
+},
+) error {
 	if err := checkRepository(m.GetRepositoryName()); err != nil {
 		return err
 	}

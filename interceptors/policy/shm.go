@@ -89,8 +89,10 @@ const maxRegionName = 255
 // shm_open ends it at a NUL: two keys here would be one memory there.
 func checkRegionName(region policy.Region) *access.Error {
 	if n := len(region.Name); n == 0 || n > maxRegionName {
-		return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed,
-			Message: fmt.Sprintf("the shared memory region's name is %d bytes long; it must be 1 to %d", n, maxRegionName)}
+		return &access.Error{
+			Kind: access.Malformed, Reason: access.ReasonMalformed,
+			Message: fmt.Sprintf("the shared memory region's name is %d bytes long; it must be 1 to %d", n, maxRegionName),
+		}
 	}
 	return nil
 }

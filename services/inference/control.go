@@ -30,8 +30,10 @@ func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) 
 	for key := range req.GetParameters() {
 		if path, isFile := strings.CutPrefix(key, filePrefix); isFile {
 			if problem := fileProblem(path, b.Traits().Guard.LongFileNames); problem != "" {
-				return nil, &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
-					Message: fmt.Sprintf("load parameter %s %s", access.Quote(key), problem)}
+				return nil, &access.Error{
+					Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+					Message: fmt.Sprintf("load parameter %s %s", access.Quote(key), problem),
+				}
 			}
 		}
 	}
@@ -93,8 +95,10 @@ func (s *Service) Dependents(ctx context.Context, model string) ([]string, error
 			}
 		}
 		if len(found) > maxSteps {
-			return nil, &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonUnsafeForBackend,
-				Message: fmt.Sprintf("model %s has more than %d dependents; unload them by name", access.Quote(model), maxSteps)}
+			return nil, &access.Error{
+				Kind: access.PermissionDenied, Reason: access.ReasonUnsafeForBackend,
+				Message: fmt.Sprintf("model %s has more than %d dependents; unload them by name", access.Quote(model), maxSteps),
+			}
 		}
 	}
 	return found, nil

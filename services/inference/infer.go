@@ -85,8 +85,10 @@ func (s *Service) guard(ctx context.Context, b backends.Backend, view wire.Infer
 			}
 		}
 		if name := output.Name().String(); !numeric(config, name) {
-			return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
-				Message: fmt.Sprintf("output %s is not numeric and can't be classified; ask for the output itself", access.Quote(name))}
+			return &access.Error{
+				Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+				Message: fmt.Sprintf("output %s is not numeric and can't be classified; ask for the output itself", access.Quote(name)),
+			}
 		}
 	}
 	return nil

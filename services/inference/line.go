@@ -184,6 +184,8 @@ func free(answer any) {
 
 // garbage is a backend that does not speak the protocol.
 func garbage(cause error) error {
-	return &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
-		Message: "the model's server answered what is not KServe v2; tell the platform team"}
+	return &access.Error{
+		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
+		Message: "the model's server answered what is not KServe v2; tell the platform team",
+	}
 }

@@ -13,8 +13,10 @@ import (
 func (s *Service) shared() (backends.Backend, error) {
 	all := s.table.All()
 	if len(all) != 1 {
-		return nil, &access.Error{Kind: access.Unimplemented, Reason: access.ReasonUnsupported,
-			Message: "shared memory works through a gateway with one backend only; send the tensors inside the request"}
+		return nil, &access.Error{
+			Kind: access.Unimplemented, Reason: access.ReasonUnsupported,
+			Message: "shared memory works through a gateway with one backend only; send the tensors inside the request",
+		}
 	}
 	return all[0], nil
 }

@@ -238,8 +238,10 @@ func (r *relay) check(b backends.Backend, view wire.InferRequest) (*access.Error
 	if !r.service.models[b.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
 		return nil, nil
 	}
-	return &access.Error{Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
-		Message: fmt.Sprintf("decoupled model %s can't be used on a stream that was opened with %s; open one without", access.Quote(model), grpcErrorKey)}, nil
+	return &access.Error{
+		Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
+		Message: fmt.Sprintf("decoupled model %s can't be used on a stream that was opened with %s; open one without", access.Quote(model), grpcErrorKey),
+	}, nil
 }
 
 func asksGRPCError(md map[string][]string) bool {

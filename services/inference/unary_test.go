@@ -32,8 +32,13 @@ func TestServerReadyIsAnyOrAll(t *testing.T) {
 		a, b backendstest.Script
 		any  bool
 	}{
-		{"both", up, up, true}, {"one", up, down, true}, {"one away", away, up, true}, {"none", down, down, false}, {"none and away", down, away, false},
-		{"one hangs", up, hangs, true}, {"the other hangs", down, hangs, false},
+		{"both", up, up, true},
+		{"one", up, down, true},
+		{"one away", away, up, true},
+		{"none", down, down, false},
+		{"none and away", down, away, false},
+		{"one hangs", up, hangs, true},
+		{"the other hangs", down, hangs, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
