@@ -55,9 +55,9 @@ type Guard struct {
 	LongFileNames bool
 	// BytesClassification refuses classification of a BYTES output.
 	BytesClassification bool
-	// GRPCErrorOnDecoupled refuses requests for decoupled models on a stream
-	// that was opened with the metadata triton_grpc_error.
-	GRPCErrorOnDecoupled bool
+	// GRPCError holds back the metadata triton_grpc_error, with which an error of
+	// any model's can end the process; errors stay messages of the stream.
+	GRPCError bool
 }
 
 // ErrClosed is what a backend answers that was closed.

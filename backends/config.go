@@ -85,17 +85,17 @@ type OldTritonConfig struct {
 	ForwardLongFileNames bool `yaml:"forward_long_file_names"`
 	// ForwardBytesClassification lets a classification of a BYTES output through.
 	ForwardBytesClassification bool `yaml:"forward_bytes_classification"`
-	// ForwardGRPCError lets requests for decoupled models through on a stream
-	// that was opened with the metadata triton_grpc_error.
+	// ForwardGRPCError lets the metadata triton_grpc_error through, which asks for
+	// a stream that ends with the status of a model's error.
 	ForwardGRPCError bool `yaml:"forward_grpc_error"`
 }
 
 // Guard is what is kept from the backend.
 func (c OldTritonConfig) Guard() Guard {
 	return Guard{
-		LongFileNames:        !c.ForwardLongFileNames,
-		BytesClassification:  !c.ForwardBytesClassification,
-		GRPCErrorOnDecoupled: !c.ForwardGRPCError,
+		LongFileNames:       !c.ForwardLongFileNames,
+		BytesClassification: !c.ForwardBytesClassification,
+		GRPCError:           !c.ForwardGRPCError,
 	}
 }
 

@@ -128,7 +128,7 @@ func TestCredentialMetadata(t *testing.T) {
 }
 
 func TestOldTritonGuards(t *testing.T) {
-	if got, want := (backends.OldTritonConfig{}).Guard(), (backends.Guard{LongFileNames: true, BytesClassification: true, GRPCErrorOnDecoupled: true}); got != want {
+	if got, want := (backends.OldTritonConfig{}).Guard(), (backends.Guard{LongFileNames: true, BytesClassification: true, GRPCError: true}); got != want {
 		t.Errorf("by default %+v", got)
 	}
 	open := backends.OldTritonConfig{ForwardLongFileNames: true, ForwardBytesClassification: true, ForwardGRPCError: true}

@@ -2,6 +2,7 @@ package backends
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/metadata"
@@ -15,10 +16,16 @@ type Forwarder struct {
 	// Allow, if not empty, narrows what passes to names that match one of its
 	// patterns ("x-*").
 	Allow []string
+	// Hold names what does not pass besides, in lower case.
+	Hold []string
 	// Credential is what Sluice itself shows to the backend, keys in lower case.
 	// A caller can't set these names.
 	Credential func() (map[string]string, error)
 }
+
+// GRPCErrorKey, set to "true", asks Triton to end a stream with the status of
+// the first error that a model makes (protocol/kserve-v2.md, section 3).
+const GRPCErrorKey = "triton_grpc_error"
 
 // held never goes on: the caller's own proof of identity, the header that
 // opens Triton's restricted protocols, and what speaks for Sluice or its REST
@@ -31,6 +38,9 @@ var hop = map[string]bool{"content-type": true, "user-agent": true, "te": true, 
 // Passes tells whether metadata of this name, in lower case, may go on.
 func (f *Forwarder) Passes(name string) bool {
 	if strings.HasPrefix(name, ":") || strings.HasPrefix(name, "grpc-") || hop[name] {
+		return false
+	}
+	if slices.Contains(f.Hold, name) {
 		return false
 	}
 	for _, h := range held {

@@ -93,6 +93,7 @@ func TestWhatOfACallersMetadataGoesOn(t *testing.T) {
 		want    metadata.MD
 	}{
 		{"all that may", backends.Forwarder{}, metadata.MD{"x-api-key": {"the caller's"}, "x-trace": {"1", "2"}, "traceparent": {"t"}, "triton_grpc_error": {"true"}, "x-blob-bin": {"\x00\xff"}}},
+		{"less what is held back", backends.Forwarder{Hold: []string{backends.GRPCErrorKey, "x-blob-bin", "traceparent"}}, metadata.MD{"x-api-key": {"the caller's"}, "x-trace": {"1", "2"}}},
 		{"narrowed", backends.Forwarder{Allow: []string{"x-tr*", "authorization", "cookie"}}, metadata.MD{"x-trace": {"1", "2"}}},
 		{"the credential's names are the gateway's", backends.Forwarder{Allow: []string{"x-*"}, Credential: credential}, metadata.MD{"authorization": {"Bearer gateway"}, "x-api-key": {"the gateway's"}, "x-trace": {"1", "2"}, "x-blob-bin": {"\x00\xff"}}},
 	} {

@@ -111,8 +111,8 @@ policy: [policy.yaml, more.yaml]
 	check("jwks", string(c.Identity.OIDC[0].JWKS), "file:"+filepath.Join(dir, "keys.json"))
 	check("sqlite", c.Store.SQLite, filepath.Join(dir, "data/sluice.db"))
 	check("policy", c.Policy[1], filepath.Join(dir, "more.yaml"))
-	check("guard of gpu", c.Backends[0].OldTriton.Guard().GRPCErrorOnDecoupled, true)
-	check("guard of cpu", c.Backends[1].OldTriton.Guard().GRPCErrorOnDecoupled, false)
+	check("guard of gpu", c.Backends[0].OldTriton.Guard().GRPCError, true)
+	check("guard of cpu", c.Backends[1].OldTriton.Guard().GRPCError, false)
 	shown, err := c.Backends[0].Credential.Metadata()
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -98,9 +99,11 @@ func (c *Chain) Unary(method string, handler grpc.UnaryHandler) grpc.StreamHandl
 	run := c.unary(info, handler)
 	return func(_ any, ss grpc.ServerStream) error {
 		answerPlainly(ss.Context())
+		ctx, cancel := beforeDeadline(ss.Context())
+		defer cancel()
 		req := wire.NewRequest(ss)
 		defer req.Free()
-		resp, err := run(ss.Context(), req)
+		resp, err := run(ctx, req)
 		if err != nil {
 			return ToStatus(err)
 		}
@@ -129,8 +132,23 @@ func (c *Chain) Stream(method string, handler grpc.StreamHandler) grpc.StreamHan
 	}
 	return func(srv any, ss grpc.ServerStream) error {
 		answerPlainly(ss.Context())
-		return ToStatus(handler(srv, ss))
+		ctx, cancel := beforeDeadline(ss.Context())
+		defer cancel()
+		return ToStatus(handler(srv, WithContext(ss, ctx)))
 	}
+}
+
+// A call with a deadline ends this much before it, or a tenth of its time if
+// that is less: at the deadline itself grpc-go resets the stream, and the client
+// would see CANCELLED or the text of a reset where Triton says DEADLINE_EXCEEDED.
+const deadlineMargin = 5 * time.Millisecond
+
+func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/10, deadlineMargin)))
 }
 
 // answerPlainly keeps grpc-go from compressing the answers to a compressed

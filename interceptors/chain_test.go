@@ -5,8 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -159,5 +163,38 @@ func TestAnAnswersMessageIsFreedOnceSent(t *testing.T) {
 	err = chain.Unary("/s/m", func(context.Context, any) (any, error) { return answer, nil })(nil, &stream{ctx: t.Context()})
 	if err != nil || len(answer.Buffers()) != 0 || wire.FreedAgain() != again {
 		t.Errorf("got %v with %d buffers left, freed again %d times", err, len(answer.Buffers()), wire.FreedAgain()-again)
+	}
+}
+
+func TestACallEndsShortlyBeforeItsDeadline(t *testing.T) {
+	for _, c := range []struct{ timeout, want time.Duration }{
+		{time.Second, 995 * time.Millisecond}, {10 * time.Millisecond, 9 * time.Millisecond}, {0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var passed []string
+			chain, err := interceptors.New(tracing(order, &passed)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := t.Context(), context.CancelFunc(func() {})
+			if c.timeout > 0 {
+				ctx, cancel = context.WithTimeout(ctx, c.timeout)
+			}
+			defer cancel()
+			left := func(ctx context.Context) error {
+				if at, ok := ctx.Deadline(); ok != (c.want > 0) || ok && time.Until(at) != c.want {
+					t.Errorf("of %v the call has %v, want %v", c.timeout, time.Until(at), c.want)
+				}
+				return context.DeadlineExceeded
+			}
+			for kind, err := range map[string]error{
+				"unary":  chain.Unary("/s/m", func(ctx context.Context, _ any) (any, error) { return nil, left(ctx) })(nil, &stream{ctx: ctx}),
+				"stream": chain.Stream("/s/m", func(_ any, ss grpc.ServerStream) error { return left(ss.Context()) })(nil, &stream{ctx: ctx}),
+			} {
+				if st := status.Convert(err); st.Code() != codes.DeadlineExceeded || st.Message() != "Deadline Exceeded" {
+					t.Errorf("%s: got %v, want Triton's words", kind, err)
+				}
+			}
+		})
 	}
 }

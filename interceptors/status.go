@@ -30,6 +30,10 @@ var grpcCodes = map[access.ErrorKind]codes.Code{
 	access.NotFound:         codes.NotFound,
 }
 
+// deadlineText is what clients of Triton see at their deadline: their own gRPC
+// library's words (protocol/kserve-v2.md, section 4).
+const deadlineText = "Deadline Exceeded"
+
 // ToStatus is the one place where an error becomes what the caller sees. A
 // backend's status goes through unchanged; an [access.Error] becomes its kind's
 // code with google.rpc.ErrorInfo; the end of the caller's context becomes
@@ -45,7 +49,10 @@ func ToStatus(err error) error {
 	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return status.Error(codes.DeadlineExceeded, deadlineText)
+	}
+	if errors.Is(err, context.Canceled) {
 		return status.FromContextError(err).Err()
 	}
 	return fromError(ErrInternal)

@@ -41,7 +41,7 @@ func TestToStatus(t *testing.T) {
 		{"a cause with a status does not show", &access.Error{Kind: access.Unavailable, Reason: "WHY", Message: "away", Cause: status.Error(codes.Aborted, "10.0.0.1")}, codes.Unavailable, "away", "WHY"},
 		{"a backend's status", status.Error(codes.DataLoss, "as it came"), codes.DataLoss, "as it came", ""},
 		{"the caller went", context.Canceled, codes.Canceled, "context canceled", ""},
-		{"the deadline", fmt.Errorf("reading: %w", context.DeadlineExceeded), codes.DeadlineExceeded, "reading: context deadline exceeded", ""},
+		{"the deadline", fmt.Errorf("reading: %w", context.DeadlineExceeded), codes.DeadlineExceeded, "Deadline Exceeded", ""},
 		{"anything else says nothing", errors.New("dial tcp 10.0.0.1: password=x"), codes.Internal, hidden, access.ReasonInternal},
 		{"a status that somebody wrapped says nothing", fmt.Errorf("secret: %w", status.Error(codes.NotFound, "x")), codes.Internal, hidden, access.ReasonInternal},
 	} {

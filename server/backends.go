@@ -88,10 +88,14 @@ func openBackend(c backends.Config, buffers mem.BufferPool, log *slog.Logger) (b
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
 	forward := backends.Forwarder{Allow: c.Metadata}
+	traits := kind(c)
+	if traits.Guard.GRPCError {
+		forward.Hold = []string{backends.GRPCErrorKey}
+	}
 	if c.Credential != nil {
 		forward.Credential = c.Credential.Metadata
 	}
-	return triton.New(triton.Options{Name: c.Name, Address: c.Addresses[0], Credentials: creds, Forwarder: forward, Traits: kind(c), Pool: buffers})
+	return triton.New(triton.Options{Name: c.Name, Address: c.Addresses[0], Credentials: creds, Forwarder: forward, Traits: traits, Pool: buffers})
 }
 
 func backendCredentials(c backends.Config, log *slog.Logger) (credentials.TransportCredentials, error) {

@@ -347,27 +347,18 @@ func TestClassificationOfBytes(t *testing.T) {
 	}
 }
 
-// TestGRPCErrorWithADecoupledModel killed Triton 2.51.
-func TestGRPCErrorWithADecoupledModel(t *testing.T) {
-	repeat := &inference.ModelInferRequest{ModelName: "repeat_int32", Id: "r", Inputs: []*inference.ModelInferRequest_InferInputTensor{
-		{Name: "IN", Datatype: "INT32", Shape: []int64{1}}, {Name: "DELAY", Datatype: "UINT32", Shape: []int64{1}}, {Name: "WAIT", Datatype: "UINT32", Shape: []int64{1}},
-	}, RawInputContents: [][]byte{make([]byte, 4), make([]byte, 4), make([]byte, 4)}}
-	for more, want := range map[string]string{"": access.ReasonUnsafeForBackend, ", old_triton: { forward_grpc_error: true }": ""} {
-		g := start(t, setup{more: more})
-		ctx := appendMD(g.as("bob"), "triton_grpc_error", "true")
-		answers, err := g.sendStream(ctx, encoded(t, repeat), encoded(t, add("simple")))
-		if err != nil || len(answers) != 2 {
-			t.Fatalf("%q: %v, %v", more, answers, err)
+// TestGRPCError: with this metadata an error of a model's killed Triton 2.51.
+func TestGRPCError(t *testing.T) {
+	for more, want := range map[string]int{"": 0, ", old_triton: { forward_grpc_error: true }": 1} {
+		b := answering(t)
+		g := start(t, setup{backend: b.Addr, more: more})
+		if _, err := g.sendStream(appendMD(g.as("bob"), "triton_grpc_error", "true"), encoded(t, add("simple"))); err != nil {
+			t.Fatal(err)
 		}
-		var reasons string
-		for _, answer := range answers {
-			reasons += streamReason(answer)
-		}
-		if reasons != want {
-			t.Errorf("%q: %v", more, answers)
-		}
-		if answers, err = g.sendStream(appendMD(g.as("bob"), "triton_grpc_error", "false"), encoded(t, repeat)); err != nil || len(answers) != 1 || streamReason(answers[0]) != "" {
-			t.Errorf("without: %v, %v", answers, err)
+		for _, call := range b.Calls() {
+			if got := len(call.Metadata.Get("triton_grpc_error")); call.Method == "ModelStreamInfer" && got != want {
+				t.Errorf("%q: the server got it %d times, want %d", more, got, want)
+			}
 		}
 	}
 }

@@ -23,7 +23,7 @@ var heldBack = []string{
 
 // passed are names that go on.
 var passed = map[string]string{
-	"x-request-id": "1", "triton_grpc_error": "true", "traceparent": "00-1-2-01", "x-bin": "\x00\xff\x01 binary", "x-authorization": "x", "cookies": "c", "sluice": "s", "x-forwarded-for": "6.6.6.6",
+	"x-request-id": "1", "traceparent": "00-1-2-01", "x-bin": "\x00\xff\x01 binary", "x-authorization": "x", "cookies": "c", "sluice": "s", "x-forwarded-for": "6.6.6.6",
 }
 
 // answering answers both kinds of inferences.

@@ -171,7 +171,7 @@ func (b *Backend) explain(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return status.FromContextError(ctx.Err()).Err()
+		return ctx.Err()
 	}
 	st, ok := status.FromError(err)
 	if !ok {

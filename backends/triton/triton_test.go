@@ -119,7 +119,7 @@ func TestTheCallersEnd(t *testing.T) {
 		b := open(t, triton.Triton(backends.Guard{}), s.Dial)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if unary, stream := infer(ctx, b); status.Code(unary) != codes.DeadlineExceeded || status.Code(stream) != codes.DeadlineExceeded {
+		if unary, stream := infer(ctx, b); !errors.Is(unary, context.DeadlineExceeded) || !errors.Is(stream, context.DeadlineExceeded) {
 			t.Errorf("got %v and %v", unary, stream)
 		}
 	})

@@ -3,7 +3,6 @@ package inference
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -15,10 +14,6 @@ import (
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
 )
-
-// grpcErrorKey, set to "true", asks Triton to end a stream with the status of
-// the first error that a model makes (protocol/kserve-v2.md, section 3).
-const grpcErrorKey = "triton_grpc_error"
 
 var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams: true, ServerStreams: true}
 
@@ -223,34 +218,11 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 
 // check keeps from the backend what would kill it.
 func (r *relay) check(b backends.Backend, view wire.InferRequest) (*access.Error, error) {
-	if err := r.service.guard(r.ctx, b, view); err != nil {
-		refused, ok := access.AsError(err)
-		if ok {
-			return refused, nil
-		}
-		return nil, err
+	err := r.service.guard(r.ctx, b, view)
+	if refused, ok := access.AsError(err); ok {
+		return refused, nil
 	}
-	call := access.CallFrom(r.ctx)
-	if !b.Traits().Guard.GRPCErrorOnDecoupled || call == nil || !asksGRPCError(call.Metadata) {
-		return nil, nil
-	}
-	model := view.ModelName().String()
-	if !r.service.models[b.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
-		return nil, nil
-	}
-	return &access.Error{
-		Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
-		Message: fmt.Sprintf("decoupled model %s can't be used on a stream that was opened with %s; open one without", access.Quote(model), grpcErrorKey),
-	}, nil
-}
-
-func asksGRPCError(md map[string][]string) bool {
-	for _, v := range md[grpcErrorKey] {
-		if v == "true" {
-			return true
-		}
-	}
-	return false
+	return nil, err
 }
 
 // upstream returns the stream to b, opening it if there is none or if the

@@ -81,7 +81,7 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 	for name, script := range scripts {
 		server := backendstest.Start(t, script)
 		b, err := triton.New(triton.Options{
-			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: backends.Traits{Triton: true, Guard: backends.Guard{GRPCErrorOnDecoupled: true, BytesClassification: true, LongFileNames: true}},
+			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: backends.Traits{Triton: true, Guard: backends.Guard{BytesClassification: true, LongFileNames: true}},
 			Dial: []grpc.DialOption{grpc.WithContextDialer(server.Dial)},
 		})
 		if err != nil {
@@ -358,21 +358,6 @@ func TestACancelledStreamEndsAtTheBackendAtOnce(t *testing.T) {
 		}
 		if _, end := heard(stream); status.Code(end) != codes.Canceled {
 			t.Errorf("ended with %v", end)
-		}
-	})
-}
-
-func TestADecoupledModelIsRefusedOnAStreamWithGRPCErrors(t *testing.T) {
-	// The scenario needs the call's metadata, which telemetry would have read.
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, map[string]backendstest.Script{"a": {"ModelConfig": {backendstest.Each(config)}, "ModelStreamInfer": {answerEach(nil)}}})
-		call := &access.Call{Metadata: map[string][]string{"triton_grpc_error": {"true"}}}
-		ss := &memoryStream{ctx: access.WithCall(t.Context(), call), requests: encode(request("d-m@a", "1"), request("m@a", "2"))}
-		if err := r.service.ModelStreamInfer(nil, ss); err != nil {
-			t.Fatal(err)
-		}
-		if got := ss.heard(); !slices.Equal(got, []string{"1!", "2"}) {
-			t.Errorf("got %q, want the decoupled model refused and the other one served", got)
 		}
 	})
 }
