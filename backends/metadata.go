@@ -23,7 +23,7 @@ type Forwarder struct {
 	Credential func() (map[string]string, error)
 }
 
-// GRPCErrorKey, set to "true", asks Triton to end a stream with the status of
+// GRPCErrorKey is the metadata that, set to "true", asks Triton to end a stream with the status of
 // the first error that a model makes (protocol/kserve-v2.md, section 3).
 const GRPCErrorKey = "triton_grpc_error"
 

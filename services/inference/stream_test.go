@@ -392,14 +392,3 @@ func (s *memoryStream) SendMsg(m any) error {
 	s.answers = append(s.answers, answer)
 	return nil
 }
-
-func (s *memoryStream) heard() (all []string) {
-	for _, a := range s.answers {
-		word := a.GetInferResponse().GetId()
-		if a.GetErrorMessage() != "" {
-			word += "!"
-		}
-		all = append(all, word)
-	}
-	return all
-}
