@@ -117,7 +117,7 @@ fuzz: ## every fuzz function for FUZZTIME (10m) each
 	@found=0; \
 	while IFS=: read -r file func; do \
 		found=1; echo "fuzz: $$func in $$(dirname "$$file") for $(FUZZTIME)"; \
-		$(GO) test -vet=off -run='^$$' -fuzz="^$$func\$$" -fuzztime=$(FUZZTIME) -timeout=0 "$$(dirname "$$file")" </dev/null; \
+		$(GO) test -vet=off -run='^$$' -fuzz="^$$func\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=3x -timeout=0 "$$(dirname "$$file")" </dev/null; \
 	done < <(find . -name '*_test.go' -not -path '*/.*' -exec grep -HoE '^func Fuzz[A-Za-z0-9_]*' {} + | sed 's/:func /:/' | sort); \
 	if [[ $$found == 0 ]]; then echo "fuzz: no fuzz function found" >&2; exit 1; fi
 

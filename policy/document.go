@@ -21,16 +21,23 @@ type Document struct {
 // Entry allows (or with Deny, denies) each of its verbs on each model that
 // one of its patterns matches.
 type Entry struct {
+	// Models are patterns of whole names, case-sensitive; "*" is any run of bytes.
 	Models []string `yaml:"models"`
-	Verbs  []string `yaml:"verbs"`
-	Deny   bool     `yaml:"deny"`
+	// Verbs are what is allowed, or denied; "*" is every verb on models but shm.
+	Verbs []string `yaml:"verbs"`
+	// Deny turns the entry round. It wins over what any role allows.
+	Deny bool `yaml:"deny"`
 }
 
 // Binding gives Role to the members of each of Groups and to each of
 // Subjects, which are written "issuer#subject".
 type Binding struct {
-	Role     string   `yaml:"role"`
-	Groups   []string `yaml:"groups"`
+	// Role is the name of a role, in this file or another one.
+	Role string `yaml:"role"`
+	// Groups get the role; with more than one identity source they are written
+	// "source:group".
+	Groups []string `yaml:"groups"`
+	// Subjects get the role by themselves, written "issuer#subject".
 	Subjects []string `yaml:"subjects"`
 }
 

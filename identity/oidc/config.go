@@ -77,8 +77,10 @@ type Config struct {
 // ServiceRule names a claim and those of its values that mark a program. With
 // a rule, nothing else marks one.
 type ServiceRule struct {
-	Claim  ClaimPath `yaml:"claim"`
-	Values []string  `yaml:"values"`
+	// Claim is the claim to look at.
+	Claim ClaimPath `yaml:"claim"`
+	// Values are those that mark a program.
+	Values []string `yaml:"values"`
 }
 
 // ClaimPath leads to a claim through nested objects.
