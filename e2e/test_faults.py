@@ -186,8 +186,10 @@ def test_told_to_end_it_does_not_wait_for_ever(mortal, issuer, tmp_path):
     gateway.start()
     door = Door("ending", gateway.address).showing(issuer.token("operator"))
     with door.client() as client:
-        client.start_stream(answers)
+        client.start_stream(answers, stream_timeout=30)
         client.async_stream_infer("slow", slow(20_000))
+        with door.client() as other:
+            until(lambda: busy(other), "the model is at work")
         with within(8):
             gateway.stop()
         [error] = answers.take(1, seconds=5)
