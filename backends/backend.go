@@ -7,10 +7,11 @@ package backends
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"google.golang.org/grpc"
+
+	"github.com/sluice-gateway/sluice/access"
 )
 
 // Backend is one named model server. It speaks KServe v2 as a gRPC connection
@@ -60,5 +61,11 @@ type Guard struct {
 	GRPCError bool
 }
 
-// ErrClosed is what a backend answers that was closed.
-var ErrClosed = errors.New("backend is closed")
+// NotKServe is the error of a server that answered something else than the
+// protocol. The cause is for the log alone.
+func NotKServe(cause error) *access.Error {
+	return &access.Error{
+		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
+		Message: "the model's server answered what is not KServe v2; tell the platform team",
+	}
+}

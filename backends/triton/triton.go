@@ -180,10 +180,7 @@ func (b *Backend) explain(ctx context.Context, err error) error {
 	switch {
 	case notGRPC(st):
 		what, _, _ := strings.Cut(st.Message(), "\n") // behind it is what was answered
-		return &access.Error{
-			Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: errors.New(what),
-			Message: "the model's server answered what is not KServe v2; tell the platform team",
-		}
+		return backends.NotKServe(errors.New(what))
 	case isOwn(st),
 		strings.HasPrefix(st.Message(), "stream terminated by RST_STREAM"):
 		return b.away(err)

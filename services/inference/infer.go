@@ -51,7 +51,7 @@ func (s *Service) modelInfer(ctx context.Context, req any) (any, error) {
 func sound(method string, resp *wire.Message) error {
 	if method == pb.GRPCInferenceService_ModelInfer_FullMethodName {
 		if err := resp.Shallow(); err != nil {
-			return garbage(err)
+			return backends.NotKServe(err)
 		}
 		return nil
 	}
@@ -61,7 +61,7 @@ func sound(method string, resp *wire.Message) error {
 		return nil
 	}
 	if err := resp.Unmarshal(dynamicpb.NewMessage(rpc.Output())); err != nil {
-		return garbage(err)
+		return backends.NotKServe(err)
 	}
 	return nil
 }

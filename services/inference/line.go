@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -92,13 +93,13 @@ func (l *line) answer(u *upstream, m *wire.Message) (kept bool, err error) {
 	defer l.mu.Unlock()
 	if len(l.places) == 0 {
 		if err := m.Shallow(); err != nil {
-			return false, garbage(err)
+			return false, backends.NotKServe(err)
 		}
 		return false, l.send(m)
 	}
 	view, err := m.StreamResponse()
 	if err != nil {
-		return false, garbage(err)
+		return false, backends.NotKServe(err)
 	}
 	p := l.turn(u, view)
 	if p == nil {
@@ -179,13 +180,5 @@ func (l *line) close() {
 func free(answer any) {
 	if m, ok := answer.(*wire.Message); ok {
 		m.Free()
-	}
-}
-
-// garbage is a backend that does not speak the protocol.
-func garbage(cause error) error {
-	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
-		Message: "the model's server answered what is not KServe v2; tell the platform team",
 	}
 }

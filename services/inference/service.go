@@ -132,12 +132,10 @@ func answer(m *wire.Message, err error) (any, error) {
 // forward sends a request, bytes or decoded, and returns the answer's bytes with
 // the backend's own metadata passed on. A request in bytes is empty afterwards.
 func forward(ctx context.Context, b backends.Backend, method string, req any) (*wire.Message, error) {
-	var incoming map[string][]string
 	if call := access.CallFrom(ctx); call != nil {
 		call.Backend = b.Name()
-		incoming = call.Metadata
 	}
-	out, err := b.Outgoing(ctx, incoming)
+	out, err := outgoing(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -181,15 +179,20 @@ func beyondHop(md metadata.MD) bool {
 // call asks one backend in the gateway's own name and decodes the answer.
 func call[Req, Resp proto.Message](ctx context.Context, b backends.Backend, ask func(context.Context, Req, ...grpc.CallOption) (Resp, error), req Req) (Resp, error) {
 	var none Resp
-	var incoming map[string][]string
-	if c := access.CallFrom(ctx); c != nil {
-		incoming = c.Metadata
-	}
-	out, err := b.Outgoing(ctx, incoming)
+	out, err := outgoing(ctx, b)
 	if err != nil {
 		return none, err
 	}
 	return ask(out, req)
+}
+
+// outgoing adds to ctx what of its call's metadata goes on to b.
+func outgoing(ctx context.Context, b backends.Backend) (context.Context, error) {
+	var incoming map[string][]string
+	if c := access.CallFrom(ctx); c != nil {
+		incoming = c.Metadata
+	}
+	return b.Outgoing(ctx, incoming)
 }
 
 func client(b backends.Backend) pb.GRPCInferenceServiceClient {

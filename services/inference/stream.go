@@ -231,11 +231,7 @@ func (r *relay) upstream(b backends.Backend) (u *upstream, opened bool, err erro
 	if u := r.upstreams[b.Name()]; u != nil && !u.isOver() {
 		return u, false, nil
 	}
-	var incoming map[string][]string
-	if call := access.CallFrom(r.ctx); call != nil {
-		incoming = call.Metadata
-	}
-	ctx, err := b.Outgoing(r.ctx, incoming)
+	ctx, err := outgoing(r.ctx, b)
 	if err != nil {
 		return nil, false, err
 	}
