@@ -14,7 +14,7 @@ const MaxModelName = 255
 // CheckModelName refuses a name that could mean another place than a model to
 // some server behind the gateway: an empty or overlong one, one that is not
 // UTF-8, holds control bytes, or walks a path. It does not look whether there
-// is such a model.
+// is such a model, nor whether its server takes names with slashes.
 func CheckModelName(name string) *Error {
 	switch {
 	case name == "":
@@ -25,10 +25,25 @@ func CheckModelName(name string) *Error {
 		return badName(name, "is not UTF-8")
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return badName(name, "holds control characters")
-	case strings.ContainsAny(name, `/\`), name == ".", name == "..":
-		return badName(name, "holds a path")
+	case walks(name):
+		return badName(name, "walks a path")
 	}
 	return nil
+}
+
+// walks tells whether a name would lead a file system or a URL anywhere but to
+// something of that name below. Slashes by themselves are part of the names that
+// LLM servers have ("meta-llama/Llama-3").
+func walks(name string) bool {
+	if strings.Contains(name, `\`) {
+		return true
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func badName(name, what string) *Error {

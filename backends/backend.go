@@ -45,6 +45,8 @@ type Traits struct {
 	// Missing has the full names of the RPCs that the server does not serve,
 	// or serves in a form that an unchanged client would misread.
 	Missing map[string]bool
+	// Slashes tells a server whose models' names may hold "/".
+	Slashes bool
 	// Guard says which requests are kept from the server.
 	Guard Guard
 }

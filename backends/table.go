@@ -57,8 +57,7 @@ func NewTable(routes []Route) (*Table, error) {
 func literals(p string) int { return len(p) - strings.Count(p, "*") }
 
 // Find returns the backend that has model; it does not ask the backend. Where
-// none is configured for it, the error has Triton's words for an unknown model,
-// which clients test for.
+// none is configured for it, the error is [UnknownModel].
 func (t *Table) Find(model string) (Backend, *access.Error) {
 	if b, ok := t.exact[model]; ok {
 		return b, nil
@@ -68,7 +67,13 @@ func (t *Table) Find(model string) (Backend, *access.Error) {
 			return p.backend, nil
 		}
 	}
-	return nil, &access.Error{
+	return nil, UnknownModel(model)
+}
+
+// UnknownModel is the error for a model that no backend has, in Triton's words,
+// which clients test for.
+func UnknownModel(model string) *access.Error {
+	return &access.Error{
 		Kind: access.NotFound, Reason: access.ReasonNoBackend,
 		Message: fmt.Sprintf("Request for unknown model: '%s' is not found", model),
 	}

@@ -164,7 +164,7 @@ func TestWhatNoRoleCanAllow(t *testing.T) {
 		{"no model's name on load", "RepositoryModelLoad", &pb.RepositoryModelLoadRequest{}, access.Malformed, access.ReasonModelName},
 		{"no model's name on ready", "ModelReady", &pb.ModelReadyRequest{}, access.Malformed, access.ReasonModelName},
 		{"a path on load", "RepositoryModelLoad", &pb.RepositoryModelLoadRequest{ModelName: "../../etc"}, access.Malformed, access.ReasonModelName},
-		{"a path on trace", "TraceSetting", &pb.TraceSettingRequest{ModelName: "a/b"}, access.Malformed, access.ReasonModelName},
+		{"a path on trace", "TraceSetting", &pb.TraceSettingRequest{ModelName: "a/../b"}, access.Malformed, access.ReasonModelName},
 		{"a path on statistics", "ModelStatistics", &pb.ModelStatisticsRequest{Name: ".."}, access.Malformed, access.ReasonModelName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func (r *rig) open(t *testing.T, who *access.Principal, requests ...*pb.ModelInf
 func TestEachMessageOfAStreamIsDecidedByItself(t *testing.T) {
 	r := newRig(t)
 	results, heard := r.open(t, may("bob", access.Infer),
-		&pb.ModelInferRequest{ModelName: "m", Id: "1"}, &pb.ModelInferRequest{ModelName: "locked", Id: "2"}, &pb.ModelInferRequest{ModelName: "a/b", Id: "3"}, &pb.ModelInferRequest{ModelName: "m", Id: "4"})
+		&pb.ModelInferRequest{ModelName: "m", Id: "1"}, &pb.ModelInferRequest{ModelName: "locked", Id: "2"}, &pb.ModelInferRequest{ModelName: "a/../b", Id: "3"}, &pb.ModelInferRequest{ModelName: "m", Id: "4"})
 	for i, want := range []string{"", access.ReasonDeniedByRole, access.ReasonModelName, ""} {
 		var reason, id string
 		if refused, ok := results[i].(*access.MessageError); ok {

@@ -23,7 +23,7 @@ const maxFileName = 255
 const filePrefix = "file:"
 
 func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) (any, error) {
-	b, refused := s.table.Find(req.GetModelName())
+	b, refused := s.find(ctx, req.GetModelName())
 	if refused != nil {
 		return nil, refused
 	}
@@ -59,7 +59,7 @@ func fileProblem(path string, guardLong bool) string {
 }
 
 func (s *Service) unload(ctx context.Context, req *pb.RepositoryModelUnloadRequest) (any, error) {
-	b, refused := s.table.Find(req.GetModelName())
+	b, refused := s.find(ctx, req.GetModelName())
 	if refused != nil {
 		return nil, refused
 	}
@@ -75,7 +75,7 @@ const maxSteps = 1000
 // them now. It is what policy asks about before the unload goes on. A model
 // that the server does not know, or has unloaded, takes nothing along.
 func (s *Service) Dependents(ctx context.Context, model string) ([]string, error) {
-	b, refused := s.table.Find(model)
+	b, refused := s.find(ctx, model)
 	if refused != nil {
 		return nil, refused
 	}

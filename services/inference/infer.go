@@ -29,7 +29,7 @@ func (s *Service) modelInfer(ctx context.Context, req any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, refused := s.table.Find(view.ModelName().String())
+	b, refused := s.find(ctx, view.ModelName().String())
 	if refused != nil {
 		return nil, refused
 	}

@@ -7,6 +7,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -111,9 +112,19 @@ func byName[M any, P interface {
 	})
 }
 
+// find returns the backend that calls for model go to. A name with slashes is a
+// path to a server that keeps its models in folders, and is unknown there.
+func (s *Service) find(_ context.Context, model string) (backends.Backend, *access.Error) {
+	b, refused := s.table.Find(model)
+	if refused == nil && strings.Contains(model, "/") && !b.Traits().Slashes {
+		return nil, backends.UnknownModel(model)
+	}
+	return b, refused
+}
+
 // forwardModel sends a request to the backend that has the model.
 func (s *Service) forwardModel(ctx context.Context, method, model string, req any) (*wire.Message, error) {
-	b, refused := s.table.Find(model)
+	b, refused := s.find(ctx, model)
 	if refused != nil {
 		return nil, refused
 	}

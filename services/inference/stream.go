@@ -175,7 +175,7 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return nil, err
 	}
 	model, id := view.ModelName().String(), view.ID().String()
-	b, refused := r.service.table.Find(model)
+	b, refused := r.service.find(r.ctx, model)
 	if refused == nil {
 		refused, err = r.check(b, view)
 	}

@@ -210,3 +210,11 @@ func TestRequestsThatKillAnOldTritonAreKeptFromIt(t *testing.T) {
 		})
 	}
 }
+
+func TestNamesWithSlashesAreForServersThatTakeThem(t *testing.T) {
+	r := newRig(t, map[string]backendstest.Script{"a": {}})
+	_, err := r.client.ModelInfer(t.Context(), &pb.ModelInferRequest{ModelName: "meta/@a"})
+	if st := status.Convert(err); st.Code() != codes.NotFound || st.Message() != "Request for unknown model: 'meta/@a' is not found" {
+		t.Errorf("a server that keeps models in folders was asked: %v", err)
+	}
+}
