@@ -21,13 +21,14 @@ const manyBuffers = 8
 // The zero Message is empty and ready to be received into. After a scan, a
 // Message may be read by several goroutines; everything else is for one at a time.
 type Message struct {
-	bufs   mem.BufferSlice
-	size   int
-	starts []uint32 // where each buffer begins; nil where they are few
-	charge *charge
-	own    charge // where charge points unless it is shared
-	freed  atomic.Bool
-	view   view
+	bufs     mem.BufferSlice
+	size     int
+	starts   []uint32 // where each buffer begins; nil where they are few
+	charge   *charge
+	own      charge // where charge points unless it is shared
+	freed    atomic.Bool
+	view     view
+	follower Follower
 }
 
 // New returns a message over bufs and takes over the caller's reference of each.
@@ -117,8 +118,8 @@ func (m *Message) Take(src *Message) error {
 		freedAgain.Add(1)
 		return fmt.Errorf("wire: a message was taken that was freed before")
 	}
-	m.bufs, m.size, m.charge = src.bufs, src.size, src.charge
-	src.bufs, src.size, src.charge = nil, 0, nil
+	m.bufs, m.size, m.charge, m.follower = src.bufs, src.size, src.charge, src.follower
+	src.bufs, src.size, src.charge, src.follower = nil, 0, nil, nil
 	m.freed.Store(false)
 	return nil
 }
@@ -149,7 +150,7 @@ func (m *Message) Free() {
 
 func (m *Message) release() {
 	m.bufs.Free()
-	m.bufs, m.starts, m.size, m.view = nil, nil, 0, view{}
+	m.bufs, m.starts, m.size, m.view, m.follower = nil, nil, 0, view{}, nil
 	if m.charge != nil {
 		m.charge.drop()
 		m.charge = nil

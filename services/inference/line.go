@@ -35,6 +35,10 @@ type line struct {
 	mu     sync.Mutex // held while sending, so that the order is the order of sending
 	places []*place
 	closed bool
+
+	followed chan struct{} // one token for each request in open
+	open     map[*follow]struct{}
+	nth      int
 }
 
 // place is a request's turn: waiting for the backend's answer, or holding what
@@ -42,18 +46,19 @@ type line struct {
 type place struct {
 	upstream  *upstream
 	id, model string
+	follower  wire.Follower
 	answer    any // *wire.Message or *pb.ModelStreamInferResponse
 	dropped   bool
 }
 
 func newLine(ctx context.Context, client grpc.ServerStream) *line {
-	return &line{ctx: ctx, client: client, room: make(chan struct{}, maxWaiting)}
+	return &line{ctx: ctx, client: client, room: make(chan struct{}, maxWaiting), followed: make(chan struct{}, maxFollowed), open: make(map[*follow]struct{})}
 }
 
 // expect takes a place for a request whose answer comes in order. It waits
 // while the line is full.
-func (l *line) expect(u *upstream, id, model string) error {
-	return l.join(&place{upstream: u, id: id, model: model})
+func (l *line) expect(u *upstream, id, model string, f wire.Follower) error {
+	return l.join(&place{upstream: u, id: id, model: model, follower: f})
 }
 
 // refuse answers a request that goes no further, in its turn. An error of
@@ -91,7 +96,7 @@ func (l *line) join(p *place) error {
 func (l *line) answer(u *upstream, m *wire.Message) (kept bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.places) == 0 {
+	if len(l.places) == 0 && u.lane == shared {
 		if err := m.Shallow(); err != nil {
 			return false, backends.NotKServe(err)
 		}
@@ -101,10 +106,17 @@ func (l *line) answer(u *upstream, m *wire.Message) (kept bool, err error) {
 	if err != nil {
 		return false, backends.NotKServe(err)
 	}
+	if u.lane == named || u.lane == own {
+		return false, l.attributed(u, m, view)
+	}
 	p := l.turn(u, view)
 	if p == nil {
+		if u.lane == ordered {
+			return false, backends.NotKServe(errUnattributed)
+		}
 		return false, l.send(m)
 	}
+	m.Follow(p.follower)
 	p.answer = m
 	return true, l.advance()
 }

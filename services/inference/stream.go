@@ -19,8 +19,9 @@ var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams:
 
 // ModelStreamInfer serves one stream. Its messages may be for different models
 // and so for different backends, each of which gets one stream, opened by the
-// first message for it. Refused messages get their own error message, in the
-// order of the requests; everything else goes on.
+// first message for it, and more where a step follows requests ([lane]). Refused
+// messages get their own error message, in the order of the requests;
+// everything else goes on.
 //
 // The handler's goroutine carries the answers of the first backend, a second
 // one reads requests, and each further backend has one more. All but the reader
@@ -29,7 +30,7 @@ var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams:
 func (s *Service) ModelStreamInfer(_ any, ss grpc.ServerStream) error {
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
-	r := &relay{service: s, client: ss, ctx: ctx, cancel: cancel, upstreams: make(map[string]*upstream), line: newLine(ctx, ss)}
+	r := &relay{service: s, client: ss, ctx: ctx, cancel: cancel, upstreams: make(map[route]*upstream), line: newLine(ctx, ss), own: make(chan struct{}, maxOwn)}
 	defer r.line.close()
 
 	first, err := r.next()
@@ -45,7 +46,11 @@ func (s *Service) ModelStreamInfer(_ any, ss grpc.ServerStream) error {
 		r.end(caught(r.read))
 	}()
 	r.pump(first)
-	return r.wait()
+	err = r.wait()
+	if ss.Context().Err() == nil { // nobody has cancelled
+		_ = r.line.finish(nil)
+	}
+	return err
 }
 
 // relay is one client's stream on its way.
@@ -56,8 +61,9 @@ type relay struct {
 	cancel  context.CancelFunc
 	line    *line
 
-	// upstreams is the reader's alone.
-	upstreams map[string]*upstream
+	// upstreams is the reader's alone. Those of the lane own are not in it.
+	upstreams map[route]*upstream
+	own       chan struct{} // one token for each upstream of the lane own
 
 	pumps sync.WaitGroup
 	live  sync.WaitGroup
@@ -66,12 +72,20 @@ type relay struct {
 	err error // the first that ended something
 }
 
-// upstream is the stream to one backend.
-type upstream struct {
+// route is where an upstream leads.
+type route struct {
 	backend backends.Backend
-	stream  grpc.ClientStream
-	mu      sync.Mutex
-	over    bool // the backend has ended it
+	lane    lane
+}
+
+// upstream is a stream to one backend.
+type upstream struct {
+	route
+	stream grpc.ClientStream
+	mu     sync.Mutex
+	over   bool // the backend has ended it
+
+	named map[string]*follow // by id; the line's
 }
 
 // end notes why a part of the relay ended; any reason but a good end ends all.
@@ -179,6 +193,13 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 	if refused == nil {
 		refused, err = r.check(b, view)
 	}
+	lane := shared
+	if refused == nil && err == nil {
+		lane = r.line.laneOf(m.Follower(), r.upstreams[route{b, named}], id)
+		if lane == own {
+			refused = sequenceProblem(view)
+		}
+	}
 	switch {
 	case refused != nil:
 		r.line.refuse(&access.MessageError{ID: id, Err: refused})
@@ -191,29 +212,54 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
 	}
-	u, opened, err := r.upstream(b)
+	u, opened, err := r.upstream(route{b, lane})
 	if err != nil {
 		return nil, err
 	}
-	if !r.service.models[b.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
-		if err := r.line.expect(u, id, model); err != nil {
-			return nil, err
-		}
+	if err := r.await(u, m, view, model, id); err != nil {
+		return nil, err
 	}
-	if view.Ambiguous() {
-		if m, err = view.Canonical(); err != nil {
-			return nil, err
-		}
-		defer m.Free()
-	}
-	// A failed send says io.EOF: the reason is what the pump receives.
-	if err := u.stream.SendMsg(m); err != nil && !errors.Is(err, io.EOF) {
+	if err := r.send(u, m, view); err != nil {
 		return nil, err
 	}
 	if opened {
 		return u, nil
 	}
 	return nil, nil
+}
+
+// await makes ready for the answers of a request that is about to be sent.
+func (r *relay) await(u *upstream, m *wire.Message, view wire.InferRequest, model, id string) error {
+	switch f := m.Follower(); u.lane {
+	case named, own:
+		return r.line.follow(u, f, id, asksForFinal(view))
+	case ordered:
+		return r.line.expect(u, id, model, f)
+	}
+	if r.service.models[u.backend.Name()].Decoupled(r.ctx, model, view.ModelVersion().String()) {
+		return nil
+	}
+	return r.line.expect(u, id, model, nil)
+}
+
+// send sends a request in the form that its lane needs. A failed send says
+// io.EOF: the reason is what the pump receives.
+func (r *relay) send(u *upstream, m *wire.Message, view wire.InferRequest) error {
+	out, made, err := onward(m, view, u.lane == named && !asksForFinal(view))
+	if err != nil {
+		return err
+	}
+	if made {
+		defer out.Free()
+	}
+	err = u.stream.SendMsg(out)
+	if err == nil && u.lane == own {
+		err = u.stream.CloseSend() // the stream's end is the request's
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // check keeps from the backend what would kill it.
@@ -225,22 +271,29 @@ func (r *relay) check(b backends.Backend, view wire.InferRequest) (*access.Error
 	return nil, err
 }
 
-// upstream returns the stream to b, opening it if there is none or if the
-// backend has ended the one there was.
-func (r *relay) upstream(b backends.Backend) (u *upstream, opened bool, err error) {
-	if u := r.upstreams[b.Name()]; u != nil && !u.isOver() {
+// upstream returns the stream that a route leads along, opening it if there is
+// none or if the backend has ended the one there was.
+func (r *relay) upstream(to route) (u *upstream, opened bool, err error) {
+	if u := r.upstreams[to]; u != nil && !u.isOver() {
 		return u, false, nil
 	}
-	ctx, err := outgoing(r.ctx, b)
+	if to.lane == own {
+		if err := r.takeOwn(r.ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	ctx, err := outgoing(r.ctx, to.backend)
 	if err != nil {
 		return nil, false, err
 	}
-	stream, err := b.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
+	stream, err := to.backend.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
 	if err != nil {
 		return nil, false, err
 	}
-	u = &upstream{backend: b, stream: stream}
-	r.upstreams[b.Name()] = u
+	u = &upstream{route: to, stream: stream}
+	if to.lane != own {
+		r.upstreams[to] = u
+	}
 	return u, true, nil
 }
 
@@ -281,8 +334,11 @@ func (r *relay) ended(u *upstream, err error) {
 	u.mu.Lock()
 	u.over = true
 	u.mu.Unlock()
+	if u.lane == own {
+		<-r.own
+	}
 	if errors.Is(err, io.EOF) {
-		err = r.line.abandon(u)
+		err = errors.Join(r.line.abandon(u), r.line.finish(u))
 	}
 	r.end(err)
 }

@@ -113,7 +113,7 @@ func serve(t *testing.T, service *inference.Service) pb.GRPCInferenceServiceClie
 		})
 	}
 	desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: "ModelStreamInfer", ServerStreams: true, ClientStreams: true, Handler: func(srv any, ss grpc.ServerStream) error {
-		return interceptors.ToStatus(service.ModelStreamInfer(srv, &refusing{ss}))
+		return interceptors.ToStatus(service.ModelStreamInfer(srv, &following{ServerStream: &refusing{ss}}))
 	}})
 	srv.RegisterService(desc, nil)
 	go func() { _ = srv.Serve(l) }()
