@@ -4,24 +4,41 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
 )
 
-// Types lists the kinds of servers that a backend can be.
-func Types() []string { return []string{"mlserver", "triton"} }
+// types has the kinds of servers that a backend can be, and whether they are
+// reached over HTTP and not over gRPC.
+var types = map[string]struct{ http bool }{
+	"kserve":   {},
+	"mlserver": {},
+	"openai":   {http: true},
+	"tgi":      {http: true},
+	"triton":   {},
+	"vllm":     {http: true},
+}
 
-// notYet are the kinds that the configuration knows but this version does not
-// speak to.
-var notYet = []string{"kserve", "openai", "tgi", "vllm"}
+// Types lists the kinds of servers that a backend can be.
+func Types() []string { return slices.Sorted(maps.Keys(types)) }
+
+// HTTP tells whether servers of the backend's type are reached over HTTP: their
+// addresses are URLs then.
+func (c *Config) HTTP() bool { return types[c.Type].http }
 
 // Config is one entry of backends.
 type Config struct {
 	// Name is how logs, metrics and errors call the backend.
 	Name string `yaml:"name"`
-	// Type is the kind of server: triton or mlserver.
+	// Type is the kind of server: kserve, mlserver, openai, tgi, triton or vllm.
 	Type string `yaml:"type"`
-	// Addresses has the server's gRPC address, as host:port. Exactly one.
+	// Addresses are the replicas of the server. Those of kserve, mlserver and
+	// triton are host:port of the gRPC port, or "dns:///host:port" for every
+	// address that the name has at a time (a headless service), or
+	// "unix:///path"; those of openai, tgi and vllm are URLs such as
+	// "http://host:8000".
 	Addresses []string `yaml:"addresses"`
 	// Models are patterns of the models that the backend has; "*" is any run of
 	// bytes. An exact name comes before a pattern, and a pattern with more

@@ -33,6 +33,9 @@ func TestConfigValidate(t *testing.T) {
 	address := func(a ...string) func(*backends.Config) {
 		return func(b *backends.Config) { b.Addresses = a }
 	}
+	url := func(a ...string) func(*backends.Config) {
+		return func(b *backends.Config) { b.Type, b.Addresses = "vllm", a }
+	}
 	tests := map[string]struct {
 		change func(*backends.Config)
 		want   string // path: beginning of the message
@@ -41,12 +44,27 @@ func TestConfigValidate(t *testing.T) {
 		"no name":             {func(b *backends.Config) { b.Name = "" }, "name: is missing"},
 		"name with blanks":    {func(b *backends.Config) { b.Name = "a b" }, "name: must be at most 63 letters"},
 		"long name":           {func(b *backends.Config) { b.Name = strings.Repeat("a", 64) }, "name: must be at most 63 letters"},
-		"no type":             {func(b *backends.Config) { b.Type = "" }, "type: is missing; write triton or mlserver"},
+		"no type":             {func(b *backends.Config) { b.Type = "" }, "type: is missing; write one of kserve, mlserver, openai, tgi, triton, vllm"},
 		"unknown type":        {func(b *backends.Config) { b.Type = "tritn" }, `type: unknown backend type "tritn" (did you mean "triton"?)`},
-		"type of later":       {func(b *backends.Config) { b.Type = "vllm"; b.Addresses[0] = "http://a" }, "type: backends of type vllm are not supported by this version yet"},
 		"no address":          {address(), "addresses: is missing"},
-		"two addresses":       {address("127.0.0.1:1", "127.0.0.1:2"), "addresses[1]: replica pools are not supported by this version yet"},
-		"URL":                 {address("grpc://127.0.0.1:1"), "addresses[0]: must be host:port of the server's gRPC port, not a URL"},
+		"two addresses":       {address("127.0.0.1:1", "127.0.0.1:2"), ""},
+		"address twice":       {address("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1"), "addresses[2]: is there twice"},
+		"headless service":    {func(b *backends.Config) { b.Addresses = []string{"dns:///triton:8001"}; b.Plaintext = true }, ""},
+		"DNS server":          {func(b *backends.Config) { b.Addresses = []string{"dns://10.0.0.10/triton:8001"}; b.Plaintext = true }, ""},
+		"DNS in plaintext":    {address("dns:///triton:8001"), "addresses[0]: is not on loopback"},
+		"DNS without a port":  {address("dns:///triton"), "addresses[0]: must be host:port"},
+		"unix":                {address("unix:///run/triton.sock"), ""},
+		"unix, relative":      {address("unix:triton.sock"), "addresses[0]: must be unix:///path"},
+		"HTTP":                {url("http://127.0.0.1:8000"), ""},
+		"HTTPS":               {url("https://vllm/base"), ""},
+		"HTTP in plaintext":   {url("http://vllm:8000"), "addresses[0]: is not on loopback: write https://"},
+		"HTTP and tls":        {func(b *backends.Config) { url("http://vllm:8000")(b); b.TLS = &backends.TLSConfig{} }, "addresses[0]: is plaintext, but the backend has tls"},
+		"gRPC for HTTP":       {url("127.0.0.1:8000"), "addresses[0]: must be a URL of the server"},
+		"URL of no host":      {url("http:///v1"), "addresses[0]: must be a URL of the server"},
+		"password in a URL":   {url("https://me:hunter2@vllm"), "addresses[0]: must be a URL of scheme, host, port and path alone"},
+		"query in a URL":      {url("https://vllm/?key=1"), "addresses[0]: must be a URL of scheme, host, port and path alone"},
+		"port 0 in a URL":     {url("https://vllm:0"), "addresses[0]: must have a port"},
+		"URL":                 {address("grpc://127.0.0.1:1"), "addresses[0]: must be host:port of the server's gRPC port"},
 		"no port":             {address("127.0.0.1"), "addresses[0]: must be host:port"},
 		"no host":             {address(":8001"), "addresses[0]: must be host:port"},
 		"port 0":              {address("127.0.0.1:0"), "addresses[0]: must have a port from 1 to 65535"},

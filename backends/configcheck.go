@@ -1,13 +1,9 @@
 package backends
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -21,6 +17,7 @@ func (c *Config) Validate() []access.Problem {
 	ps.checkType(c.Type)
 	ps.checkAddresses(c)
 	ps.checkModels(c.Models)
+	ps.checkSections(c)
 	for i, p := range c.Metadata {
 		if !headerName(strings.ReplaceAll(p, "*", "x")) {
 			ps.add(fmt.Sprintf("metadata[%d]", i), "%.40q is not a pattern of metadata names: those have lower-case letters, digits and - _ .", p)
@@ -51,55 +48,14 @@ func (ps *problems) checkName(name string) {
 }
 
 func (ps *problems) checkType(kind string) {
-	switch {
-	case kind == "":
-		ps.add("type", "is missing; write triton or mlserver")
-	case slices.Contains(notYet, kind):
-		ps.add("type", "backends of type %s are not supported by this version yet", kind)
-	case !slices.Contains(Types(), kind):
-		ps.add("type", "unknown backend type %.40q%s", kind, access.DidYouMean(kind, append(Types(), notYet...)))
+	if _, known := types[kind]; known {
+		return
 	}
-}
-
-func (ps *problems) checkAddresses(c *Config) {
-	switch len(c.Addresses) {
-	case 0:
-		ps.add("addresses", "is missing; write one address as host:port")
-	case 1:
-	default:
-		ps.add("addresses[1]", "replica pools are not supported by this version yet; write one address")
+	if kind == "" {
+		ps.add("type", "is missing; write one of %s", strings.Join(Types(), ", "))
+		return
 	}
-	if slices.Contains(notYet, c.Type) {
-		return // its addresses are of another form
-	}
-	for i, address := range c.Addresses {
-		at := fmt.Sprintf("addresses[%d]", i)
-		host, err := splitAddress(address)
-		if err != nil {
-			ps.add(at, "%v", err)
-		} else if c.TLS == nil && !c.Plaintext && !loopback(host) {
-			ps.add(at, "is not on loopback: give the backend tls, or plaintext: true")
-		}
-	}
-}
-
-func splitAddress(address string) (host string, err error) {
-	if strings.Contains(address, "://") {
-		return "", errors.New("must be host:port of the server's gRPC port, not a URL")
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return "", errors.New("must be host:port")
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", errors.New("must have a port from 1 to 65535")
-	}
-	return host, nil
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+	ps.add("type", "unknown backend type %.40q%s", kind, access.DidYouMean(kind, Types()))
 }
 
 func (ps *problems) checkModels(models []string) {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"slices"
 
@@ -16,10 +18,37 @@ import (
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
 )
 
-// kinds is the table of what a backend's type can be.
-var kinds = map[string]func(backends.Config) backends.Traits{
-	"triton":   func(c backends.Config) backends.Traits { return triton.Triton(c.OldTriton.Guard()) },
-	"mlserver": func(backends.Config) backends.Traits { return triton.MLServer() },
+// constructors is the table of what a backend's type can be. Each makes one
+// replica of the backend, without waiting for its server.
+var constructors = map[string]func(replica) (backends.Backend, error){
+	"mlserver": func(r replica) (backends.Backend, error) { return r.triton(triton.MLServer()) },
+	"triton":   func(r replica) (backends.Backend, error) { return r.triton(triton.Triton(r.config.OldTriton.Guard())) },
+}
+
+// replica is what a constructor has to know: the backend's configuration, and
+// which of its addresses is meant.
+type replica struct {
+	config  backends.Config
+	address string
+	// forwarder is for what of a caller's metadata goes on; a type may add to it
+	// what it holds back.
+	forwarder backends.Forwarder
+	// credentials secure a gRPC connection.
+	credentials credentials.TransportCredentials
+	// dialTLS, if not nil, connects an HTTP client to https addresses; it
+	// follows the configured files (http.Transport.DialTLSContext).
+	dialTLS func(ctx context.Context, network, address string) (net.Conn, error)
+	buffers mem.BufferPool
+	log     *slog.Logger
+}
+
+func (r replica) triton(traits backends.Traits) (backends.Backend, error) {
+	if traits.Guard.GRPCError {
+		r.forwarder.Hold = append(r.forwarder.Hold, backends.GRPCErrorKey)
+	}
+	return triton.New(triton.Options{
+		Name: r.config.Name, Address: r.address, Credentials: r.credentials, Forwarder: r.forwarder, Traits: traits, Pool: r.buffers,
+	})
 }
 
 // pool holds the open backends of one configuration.
@@ -79,30 +108,44 @@ func (p *pool) closeAllBut(other *pool) error {
 }
 
 func openBackend(c backends.Config, buffers mem.BufferPool, log *slog.Logger) (backends.Backend, error) {
-	kind, ok := kinds[c.Type]
-	if !ok {
-		return nil, fmt.Errorf("backend %s: no such type %q", c.Name, c.Type)
+	if err := built(c); err != nil {
+		return nil, err
 	}
-	creds, err := backendCredentials(c, log)
-	if err != nil {
-		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
-	}
-	forward := backends.Forwarder{Allow: c.Metadata}
-	traits := kind(c)
-	if traits.Guard.GRPCError {
-		forward.Hold = []string{backends.GRPCErrorKey}
+	r := replica{config: c, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials(), buffers: buffers, log: log}
+	if c.TLS != nil { // without it config.Validate wants plaintext: true, or https:// with the system's authorities
+		files := tlsfiles.ClientFiles{CA: string(c.TLS.CA), Cert: string(c.TLS.Cert), Key: string(c.TLS.Key), ServerName: c.TLS.ServerName}
+		var err error
+		if r.credentials, err = tlsfiles.Client(files, log); err == nil {
+			r.dialTLS, err = tlsfiles.Dial(files, log)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("backend %s: %w", c.Name, err)
+		}
 	}
 	if c.Credential != nil {
-		forward.Credential = c.Credential.Metadata
+		r.forwarder.Credential = c.Credential.Metadata
 	}
-	return triton.New(triton.Options{Name: c.Name, Address: c.Addresses[0], Credentials: creds, Forwarder: forward, Traits: traits, Pool: buffers})
+	r.address = c.Addresses[0]
+	return constructors[c.Type](r)
 }
 
-func backendCredentials(c backends.Config, log *slog.Logger) (credentials.TransportCredentials, error) {
-	if c.TLS == nil {
-		return insecure.NewCredentials(), nil // config.Validate wants plaintext: true off loopback
+// built tells whether this program has what a backend needs.
+func built(c backends.Config) error {
+	if constructors[c.Type] == nil {
+		return fmt.Errorf("backend %s: this program has no backends of type %s", c.Name, c.Type)
 	}
-	return tlsfiles.Client(tlsfiles.ClientFiles{
-		CA: string(c.TLS.CA), Cert: string(c.TLS.Cert), Key: string(c.TLS.Key), ServerName: c.TLS.ServerName,
-	}, log)
+	if len(c.Addresses) > 1 {
+		return fmt.Errorf("backend %s: this program has no pools of replicas", c.Name)
+	}
+	return nil
+}
+
+// CheckBackends reports every backend that the configuration may name but that
+// this program cannot open.
+func CheckBackends(configs []backends.Config) error {
+	var errs []error
+	for _, c := range configs {
+		errs = append(errs, built(c))
+	}
+	return errors.Join(errs...)
 }

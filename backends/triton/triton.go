@@ -86,7 +86,11 @@ func New(o Options) (*Backend, error) {
 	if o.Pool != nil {
 		dial = append(dial, experimental.WithBufferPool(o.Pool))
 	}
-	conn, err := grpc.NewClient("passthrough:///"+o.Address, append(dial, o.Dial...)...)
+	target := o.Address
+	if !strings.Contains(target, ":/") { // grpc would ask the DNS about a plain host:port
+		target = "passthrough:///" + target
+	}
+	conn, err := grpc.NewClient(target, append(dial, o.Dial...)...)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
 	}

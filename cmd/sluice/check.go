@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/server"
 )
 
 func newCheckCmd() *cobra.Command {
@@ -21,6 +22,9 @@ problem at once as file:line:column. It exits with 1 if there is one.`,
 			c, problems := config.Load(path)
 			if c == nil {
 				return whichConfig(cmd, path, problems.Err())
+			}
+			if err := server.CheckBackends(c.Backends); err != nil {
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is good: %s, %s, %s\n", path,
 				count(len(c.Backends), "backend"), count(len(c.Identity.OIDC), "identity source"), count(len(c.Policy), "policy file"))
