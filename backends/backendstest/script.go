@@ -67,6 +67,30 @@ func Each(answer func(request []byte) [][]byte) Step {
 	}
 }
 
+// Reply takes one message, the one that came last if any has, and answers what
+// answer makes of it.
+func Reply[M any, P interface {
+	*M
+	proto.Message
+}](answer func(P) (proto.Message, error)) Step {
+	return func(c *Call) error {
+		if len(c.Messages()) == 0 {
+			if err := Receive()(c); err != nil {
+				return err
+			}
+		}
+		request := P(new(M))
+		if err := proto.Unmarshal(c.last(), request); err != nil {
+			return status.Error(codes.Internal, "Exception deserializing request!") // grpcio's words
+		}
+		response, err := answer(request)
+		if err != nil {
+			return err
+		}
+		return Send(response)(c)
+	}
+}
+
 // Send sends messages.
 func Send(messages ...proto.Message) Step {
 	return func(c *Call) error {
