@@ -39,13 +39,34 @@ type Call struct {
 	Version   string
 	Backend   string
 	Decision  Decision
+	// Masking tells that the call's answer is masked: nothing else of the
+	// backend's that could carry its text goes to the caller.
+	Masking bool
+	// Masked counts what was masked in the call's answers, by entity; nil if nothing was.
+	Masked map[string]int64
 	// Refused is the refusal that ended the call, if Sluice itself ended it.
 	Refused *Error
 
-	// OnMessage, if set, hears each decision on a message of a stream. It is
-	// called by the goroutine that reads the stream's requests, also while
-	// others of the same stream send answers.
+	// OnMessage, if set, hears each decision on a message of a stream: policy's,
+	// and a second one where the request or one of its answers is refused
+	// after that. It is safe for concurrent use: one goroutine reads the stream's
+	// requests while others send answers.
 	OnMessage func(Message)
+	// OnMasked, if set, hears how many spans of an entity were masked in one
+	// answer of a model, on the goroutine that sends the answer. The model is
+	// empty where it was an error's text: who asked chose the name.
+	OnMasked func(model, entity string, n int64)
+}
+
+// CountMasked adds to what was masked in the call's answers.
+func (c *Call) CountMasked(model, entity string, n int64) {
+	if c.Masked == nil {
+		c.Masked = make(map[string]int64)
+	}
+	c.Masked[entity] += n
+	if c.OnMasked != nil {
+		c.OnMasked(model, entity, n)
+	}
 }
 
 // Message is the decision about one message of a stream.

@@ -24,6 +24,7 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	messages *prometheus.CounterVec
+	masked   *prometheus.CounterVec
 
 	mu     sync.RWMutex
 	models map[string]struct{}
@@ -59,9 +60,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_stream_messages_total", Help: "Requests inside streams, by model, verb and verdict.",
 		}, []string{"model", "verb", "verdict"}),
+		masked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_masked_total", Help: "Spans masked in answers, by model and entity.",
+		}, []string{"model", "entity"}),
 		models: make(map[string]struct{}),
 	}
-	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages)
+	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked)
 	return m
 }
 
@@ -96,6 +100,16 @@ func (m *Metrics) label(model string) string {
 // message counts one request inside a stream.
 func (m *Metrics) message(msg access.Message) {
 	m.messages.WithLabelValues(m.label(msg.Model), msg.Verb.String(), msg.Verdict()).Inc()
+}
+
+// spans counts what was masked in one answer. A model that has answered is one
+// that a backend lists; a mere error is of no model. Entities are the
+// configuration's.
+func (m *Metrics) spans(model, entity string, n int64) {
+	if model != "" {
+		m.Lists(model)
+	}
+	m.masked.WithLabelValues(model, entity).Add(float64(n))
 }
 
 func (m *Metrics) closed(call *access.Call, code codes.Code, took time.Duration) {

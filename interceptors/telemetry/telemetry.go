@@ -70,6 +70,7 @@ func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
 	if p, ok := peer.FromContext(ctx); ok {
 		call.Peer = t.Proxies().Client(p.Addr, md["x-forwarded-for"])
 	}
+	call.OnMasked = t.Metrics.spans
 	t.Metrics.inFlight.Inc()
 	return call
 }

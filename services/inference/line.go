@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -70,13 +71,18 @@ func (l *line) refuse(refused *access.MessageError) {
 // fail answers a request with an error message; a server's own error has no
 // reason.
 func (l *line) fail(id, text, reason string) {
+	_ = l.join(&place{answer: failure(id, text, reason)})
+}
+
+// failure is an error as Triton sends those from before execution.
+func failure(id, text, reason string) *pb.ModelStreamInferResponse {
 	answer := &pb.ModelStreamInferResponse{ErrorMessage: text, InferResponse: &pb.ModelInferResponse{Id: id}}
 	if reason != "" {
 		answer.InferResponse.Parameters = map[string]*pb.InferParameter{
 			reasonKey: {ParameterChoice: &pb.InferParameter_StringParam{StringParam: reason}},
 		}
 	}
-	_ = l.join(&place{answer: answer})
+	return answer
 }
 
 func (l *line) join(p *place) error {
@@ -159,11 +165,17 @@ func (l *line) advance() error {
 	return nil
 }
 
+// send sends an answer. A step that an answer has to pass may refuse it alone,
+// with an [access.MessageError]: that goes out in its place.
 func (l *line) send(answer any) error {
 	if l.closed {
 		return l.ctx.Err()
 	}
-	return l.client.SendMsg(answer)
+	err := l.client.SendMsg(answer)
+	if refused := (*access.MessageError)(nil); errors.As(err, &refused) {
+		return l.client.SendMsg(failure(refused.ID, refused.Err.Message, refused.Err.Reason))
+	}
+	return err
 }
 
 // abandon gives up the places whose answers will not come: u has ended.

@@ -173,7 +173,11 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 
 // passMetadata passes on what a backend sent beyond the hop's own fields. There
 // is no stream to pass it to on the in-process door, which is no error.
+// A caller whose answer is masked gets none of it: it could carry the same text.
 func passMetadata(ctx context.Context, header, trailer metadata.MD) {
+	if call := access.CallFrom(ctx); call != nil && call.Masking {
+		return
+	}
 	if beyondHop(header) {
 		_ = grpc.SetHeader(ctx, header)
 	}
