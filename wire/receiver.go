@@ -39,14 +39,16 @@ type transport interface {
 
 // Receiver reads the messages of a server stream itself, frame by frame, so
 // that each is charged before it is in memory: grpc-go's RecvMsg reads and
-// inflates first. On a stream that did not come over gRPC's transport (the
-// in-process door) it is RecvMsg, and the message is charged after.
+// inflates first. On a stream that did not come over gRPC's transport it asks
+// the stream's [Source]; where there is none either it is RecvMsg, and the
+// message is charged after.
 //
 // It is for one goroutine, as RecvMsg is, and takes RecvMsg's place on its
 // stream: whoever reads with both gets half-messages.
 type Receiver struct {
 	stream grpc.ServerStream
 	from   transport // nil without gRPC's transport
+	source Source    // nil unless the messages are made elsewhere
 	// Pool is where inflated messages' buffers come from.
 	Pool mem.BufferPool
 	// Max is the size of the greatest message, before and after inflating it.
@@ -56,7 +58,7 @@ type Receiver struct {
 // NewReceiver returns a receiver of stream's messages.
 func NewReceiver(stream grpc.ServerStream) *Receiver {
 	from, _ := grpc.ServerTransportStreamFromContext(stream.Context()).(transport)
-	return &Receiver{stream: stream, from: from, Pool: mem.DefaultBufferPool(), Max: MaxMessage}
+	return &Receiver{stream: stream, from: from, source: sourceOf(stream), Pool: mem.DefaultBufferPool(), Max: MaxMessage}
 }
 
 // ReadsTransport tells whether the receiver reads frames itself. Where it does
@@ -72,7 +74,10 @@ func (r *Receiver) Recv(m *Message, a *Account) error {
 	if err := m.mustBeEmpty(); err != nil {
 		return err
 	}
-	if r.from == nil {
+	switch {
+	case r.source != nil:
+		return r.intake(m, a)
+	case r.from == nil:
 		return r.recvMsg(m, a)
 	}
 	m.open(a)
@@ -124,7 +129,7 @@ func (r *Receiver) recv(m *Message, a *Account) error {
 	}
 	length := binary.BigEndian.Uint32(prefix[1:])
 	if int64(length) > int64(r.Max) {
-		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", length, r.Max)
+		return tooLarge(int(length), r.Max)
 	}
 	n := int(length)
 	if err := a.fits(n); err != nil {
@@ -140,6 +145,10 @@ func (r *Receiver) recv(m *Message, a *Account) error {
 	default:
 		return r.inflate(m, a, n, name)
 	}
+}
+
+func tooLarge(size, most int) error {
+	return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", size, most)
 }
 
 // plain reads n bytes into m.

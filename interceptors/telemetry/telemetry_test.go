@@ -124,6 +124,20 @@ func TestACallIsOpenedWithWhatIsKnown(t *testing.T) {
 	}
 }
 
+func TestTheDoorComesWithTheContextAndHearsOfTheCall(t *testing.T) {
+	r := newRig()
+	var heard, inside *access.Call
+	ctx := access.WithDoor(t.Context(), &access.Door{Name: "rest", Opened: func(c *access.Call) { heard = c }})
+	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("door", "grpc", "sluice-door", "grpc"))
+	_, err := r.Step().Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(ctx context.Context, _ any) (any, error) {
+		inside = access.CallFrom(ctx)
+		return nil, nil
+	})
+	if err != nil || inside.Door != "rest" || heard != inside {
+		t.Errorf("the call is %+v, and the door heard of %p: %v", inside, heard, err)
+	}
+}
+
 func TestWhatACallCountsAs(t *testing.T) {
 	infer := func(model string, err error) func(*access.Call) error {
 		return func(c *access.Call) error {
