@@ -42,8 +42,19 @@ type Config struct {
 	Addresses []string `yaml:"addresses"`
 	// Models are patterns of the models that the backend has; "*" is any run of
 	// bytes. An exact name comes before a pattern, and a pattern with more
-	// literal bytes before one with fewer. Two backends cannot have the same.
+	// literal bytes before one with fewer. Two backends can have the same only
+	// if both have a Weight.
 	Models []string `yaml:"models"`
+	// Rename has the server's names of models by the names that callers use. The
+	// server's name of such a model is then not a name that callers can use,
+	// unless it is renamed to itself. Texts of errors hold the server's name.
+	Rename map[string]string `yaml:"rename"`
+	// Versions has the versions that models are asked for where a caller asks for
+	// none, by the names that callers use.
+	Versions map[string]string `yaml:"versions"`
+	// Weight is this backend's share of the callers of patterns that another
+	// backend has too. One caller of a model stays at one backend.
+	Weight int `yaml:"weight"`
 	// TLS is how the backend is reached over TLS; without it, it is reached in
 	// plaintext.
 	TLS *TLSConfig `yaml:"tls"`
@@ -55,6 +66,12 @@ type Config struct {
 	// Credential is what Sluice shows to the backend. The caller's own token
 	// never goes on.
 	Credential *CredentialConfig `yaml:"credential"`
+	// Limits bounds what is at the backend at once.
+	Limits LimitsConfig `yaml:"limits"`
+	// Replicas is how several replicas are used.
+	Replicas ReplicasConfig `yaml:"replicas"`
+	// Sequences bounds stateful sequences.
+	Sequences SequencesConfig `yaml:"sequences"`
 	// OldTriton says which requests that kill an old Triton go on to this one.
 	OldTriton OldTritonConfig `yaml:"old_triton"`
 }

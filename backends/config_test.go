@@ -13,7 +13,11 @@ import (
 
 // right is an entry that is right.
 func right() backends.Config {
-	return backends.Config{Name: "gpu", Type: "triton", Addresses: []string{"127.0.0.1:8001"}, Models: []string{"*"}}
+	c := backends.Config{Name: "gpu", Type: "triton", Addresses: []string{"127.0.0.1:8001"}, Models: []string{"*"}}
+	c.Limits.SetDefaults()
+	c.Replicas.SetDefaults()
+	c.Sequences.SetDefaults()
+	return c
 }
 
 func ref(t *testing.T, text string) access.Secret {
@@ -79,6 +83,19 @@ func TestConfigValidate(t *testing.T) {
 		"no models":           {func(b *backends.Config) { b.Models = nil }, "models: is missing"},
 		"empty pattern":       {func(b *backends.Config) { b.Models = []string{"a", ""} }, "models[1]: is an empty pattern"},
 		"pattern twice":       {func(b *backends.Config) { b.Models = []string{"a", "a"} }, `models[1]: "a" is there twice`},
+		"rename":              {func(b *backends.Config) { b.Rename = map[string]string{"chat": "meta-llama/Llama-3"} }, ""},
+		"rename a pattern":    {func(b *backends.Config) { b.Rename = map[string]string{"chat-*": "llama"} }, "rename.chat-*: must be the name of one model"},
+		"rename to nothing":   {func(b *backends.Config) { b.Rename = map[string]string{"chat": ""} }, "rename.chat: is empty"},
+		"rename of another's": {func(b *backends.Config) { b.Models = []string{"a-*"}; b.Rename = map[string]string{"chat": "llama"} }, "rename.chat: is not among the backend's models"},
+		"version":             {func(b *backends.Config) { b.Versions = map[string]string{"resnet": "3"} }, ""},
+		"version of nothing":  {func(b *backends.Config) { b.Versions = map[string]string{"": "3"} }, "versions.: must be the name of one model"},
+		"weight":              {func(b *backends.Config) { b.Weight = 90 }, ""},
+		"negative weight":     {func(b *backends.Config) { b.Weight = -1 }, "weight: must be from 1 to"},
+		"huge weight":         {func(b *backends.Config) { b.Weight = 1 << 40 }, "weight: must be from 1 to"},
+		"negative limit":      {func(b *backends.Config) { b.Limits.Concurrency = -1 }, "limits.concurrency: must be at least 0"},
+		"negative wait":       {func(b *backends.Config) { b.Limits.Wait = -1 }, "limits.wait: must be at least 0s"},
+		"busy checks":         {func(b *backends.Config) { b.Replicas.Check = 1 }, "replicas.check: must be at least 100ms"},
+		"no sequences":        {func(b *backends.Config) { b.Sequences.Max = 0 }, "sequences.max: must be at least 1"},
 		"metadata":            {func(b *backends.Config) { b.Metadata = []string{"x-*", "*", "traceparent"} }, ""},
 		"metadata in capital": {func(b *backends.Config) { b.Metadata = []string{"X-*"} }, `metadata[0]: "X-*" is not a pattern of metadata names`},
 		"empty metadata":      {func(b *backends.Config) { b.Metadata = []string{""} }, `metadata[0]: "" is not a pattern`},

@@ -17,6 +17,8 @@ func (c *Config) Validate() []access.Problem {
 	ps.checkType(c.Type)
 	ps.checkAddresses(c)
 	ps.checkModels(c.Models)
+	ps.checkNames(c)
+	ps.checkReplicas(c)
 	ps.checkSections(c)
 	for i, p := range c.Metadata {
 		if !headerName(strings.ReplaceAll(p, "*", "x")) {
@@ -31,6 +33,9 @@ func (c *Config) Validate() []access.Problem {
 	}
 	return ps
 }
+
+// maxWeight bounds weights, so that their sum is one too.
+const maxWeight = 1 << 20
 
 type problems []access.Problem
 
@@ -71,6 +76,28 @@ func (ps *problems) checkModels(models []string) {
 			ps.add(at, "%.80q is there twice", m)
 		}
 		seen[m] = true
+	}
+}
+
+// checkNames checks what is said of models by their names. A name that no
+// pattern has is one that no call can have.
+func (ps *problems) checkNames(c *Config) {
+	for _, key := range []string{"rename", "versions"} {
+		names := map[string]map[string]string{"rename": c.Rename, "versions": c.Versions}[key]
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			at := key + "." + name
+			switch {
+			case name == "" || strings.Contains(name, "*"):
+				ps.add(at, "must be the name of one model")
+			case names[name] == "":
+				ps.add(at, "is empty")
+			case !slices.ContainsFunc(c.Models, func(pattern string) bool { return access.Match(pattern, name) }):
+				ps.add(at, "is not among the backend's models")
+			}
+		}
+	}
+	if c.Weight < 0 || c.Weight > maxWeight {
+		ps.add("weight", "must be from 1 to %d", maxWeight)
 	}
 }
 

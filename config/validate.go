@@ -70,8 +70,8 @@ func (f *found) backends(c *Config) {
 		}
 		names[b.Name] = i
 		for j, m := range b.Models {
-			if first, taken := models[m]; taken && first != i {
-				f.add(indexed(path+".models", j), "%q is among the models of backends[%d] too; a model has one backend", m, first)
+			if first, taken := models[m]; taken && first != i && (b.Weight == 0 || c.Backends[first].Weight == 0) {
+				f.add(indexed(path+".models", j), "%q is among the models of backends[%d] too; a model has one backend, or several of which each has a weight", m, first)
 			}
 			models[m] = i
 		}

@@ -37,7 +37,7 @@ const (
 	// connectTimeout bounds one attempt, so that an address that answers nothing
 	// is reported as away and not waited for.
 	connectTimeout = 3 * time.Second
-	maxBackoff     = 5 * time.Second
+	maxBackoff     = 2 * time.Second // a server that is back is used again soon
 )
 
 // Options says how to reach a server.
@@ -168,6 +168,9 @@ var ownWords = []string{
 	"write tcp", "read tcp", "write unix", "read unix", "remote error: tls:", "local error: tls:", "tls:", "io: read/write on closed pipe",
 }
 
+// resetWords begin the status that grpc-go makes where a server resets a call.
+const resetWords = "stream terminated by RST_STREAM"
+
 // explain tells the server's own statuses, which go through unchanged, from
 // those of the connection to it.
 func (b *Backend) explain(ctx context.Context, err error) error {
@@ -179,15 +182,14 @@ func (b *Backend) explain(ctx context.Context, err error) error {
 	}
 	st, ok := status.FromError(err)
 	if !ok {
-		return b.away(err)
+		return backends.Away(err)
 	}
 	switch {
 	case notGRPC(st):
 		what, _, _ := strings.Cut(st.Message(), "\n") // behind it is what was answered
 		return backends.NotKServe(errors.New(what))
-	case isOwn(st),
-		strings.HasPrefix(st.Message(), "stream terminated by RST_STREAM"):
-		return b.away(err)
+	case isOwn(st), strings.HasPrefix(st.Message(), resetWords):
+		return away(st, err)
 	}
 	return err
 }
@@ -214,11 +216,18 @@ func hasPrefix(msg string, beginnings []string) bool {
 	return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(msg, b) })
 }
 
-func (b *Backend) away(err error) error {
-	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendAway, RetryAfter: time.Second, Cause: err,
-		Message: "the model's server is away; try again later",
+// unsentWords begin the statuses that grpc-go makes where it has no connection to
+// send a request on. It puts the reason of a broken connection in other words.
+var unsentWords = []string{`connection error: desc = "transport: `, `connection error: desc = "error reading server preface`}
+
+func away(st *status.Status, err error) error {
+	switch {
+	case hasPrefix(st.Message(), unsentWords):
+		return backends.Away(backends.Unsent(err))
+	case strings.HasPrefix(st.Message(), resetWords):
+		return backends.Away(fmt.Errorf("%w: %w", backends.ErrCallReset, err))
 	}
+	return backends.Away(err)
 }
 
 // rpcs lists the full names of the service's methods.
