@@ -44,6 +44,9 @@ const (
 	ReasonUnsafeForBackend = "UNSAFE_FOR_BACKEND"
 	ReasonUnsupported      = "UNSUPPORTED_BY_BACKEND"
 	ReasonUnknownRPC       = "UNKNOWN_RPC"
+	ReasonMasking          = "MASKING_REFUSES"
+	ReasonBlocked          = "BLOCKED_BY_MASKING"
+	ReasonDetectorAway     = "DETECTOR_UNAVAILABLE"
 	ReasonInternal         = "INTERNAL"
 )
 
