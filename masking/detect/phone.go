@@ -1,0 +1,186 @@
+package detect
+
+const maxPhone = 15 // ITU-T E.164
+
+// phone finds telephone numbers: with a country's code, and in the forms in
+// which they are written at home in many countries. Forms that other numbers
+// have too need a word that says so.
+var phone = &Detector{
+	info:     Info{"PHONE", "telephone numbers (E.164 and common national forms)", 2 + maxPhone + 14*maxBetween, 0.5},
+	inDigits: true,
+	lag:      2,
+	raise: []string{
+		"phone*", "tel", "tél", "tele*", "télé*", "mobile*", "mob", "cell*", "call*", "fax", "contact*", "sms", "whatsapp", "dial",
+		"handy*", "mobil*", "rufnummer", "anruf*", "portable", "móvil", "celular", "cellulare", "ring", "hotline", "number is",
+	},
+	lower: []string{"order*", "invoice*", "isbn", "ticket*", "tracking", "serial", "sku", "part", "id", "version"},
+	verify: func(w *window, e *entry, at int) {
+		start := at
+		plus := w.before(at) == '+'
+		if plus {
+			start--
+		}
+		paren := w.before(start) == '('
+		if paren {
+			start--
+		}
+		if w.wordBefore(start) || !plus && w.joined(at) || start < w.floor {
+			return
+		}
+		c := w.cluster(at)
+		if c.digits < 7 && !c.open {
+			return
+		}
+		n, open := c.phoneGroups()
+		if plus || c.value[0] == 0 && c.digits > 1 && c.value[1] == 0 {
+			international(w, e, c, phoneRun{start, n, open, plus})
+			return
+		}
+		national(w, e, c, phoneRun{start, n, open, paren})
+	},
+	open: func(w *window, _ *entry) int {
+		i := len(w.b)
+		if i > w.floor && w.b[i-1] == '+' {
+			i--
+		}
+		if i > w.floor && w.b[i-1] == '(' {
+			i--
+		}
+		return i
+	},
+}
+
+// phoneRun is the part of a cluster that may be a telephone number.
+type phoneRun struct {
+	start int
+	n     int  // groups
+	open  bool // they may go on
+	mark  bool // a plus, a parenthesis before it
+}
+
+// phoneGroups is how many groups are apart as in a telephone number.
+func (c *cluster) phoneGroups() (n int, open bool) {
+	for n = 1; n < c.n; n++ {
+		switch c.groups[n].sep {
+		case ' ', '-', '.', '/', '(', ')':
+		default:
+			return n, false
+		}
+	}
+	return n, c.open
+}
+
+// international looks for a number that begins with its country's code.
+func international(w *window, e *entry, c *cluster, r phoneRun) {
+	skip, base := 0, float32(0.8)
+	if !r.mark {
+		skip, base = 2, 0.55 // 0049
+	}
+	least, most := 8, maxPhone
+	if c.digits > skip {
+		switch c.value[skip] {
+		case 0:
+			return
+		case 1:
+			least, most = 11, 11 // North America
+		}
+	}
+	score := w.contextScore(e, r.start, base)
+	if r.open && c.digits <= most+skip && score >= e.threshold {
+		w.wait(r.start)
+	}
+	for n := most; n >= least; n-- {
+		if g := c.endsIn(n + skip); g >= 0 && g < r.n && !w.goesOn(c, g) {
+			w.hit(e, r.start, c.groups[g].end, score)
+			return
+		}
+	}
+}
+
+// phoneForm is how numbers are grouped in a country.
+type phoneForm struct {
+	sizes string // of the groups
+	first string // digits that it may begin with
+	score float32
+	paren bool // only behind a parenthesis
+}
+
+var phoneForms = []phoneForm{
+	{"334", "23456789", 0.6, false}, // North America
+	{"1334", "1", 0.6, false},
+	{"37", "23456789", 0.2, false},
+	{"34", "23456789", 0.2, false},
+	{"22222", "0", 0.6, false}, // France
+	{"244", "0", 0.55, false},  // Japan, Australia
+	{"344", "01", 0.55, false}, // London, Japan, China
+	{"56", "0", 0.5, false},    // United Kingdom, Germany
+	{"533", "0", 0.5, false},
+	{"433", "0", 0.55, false}, // Australia, Ireland
+	{"434", "0", 0.55, false}, // United Kingdom, Germany
+	{"334", "0", 0.55, false},
+	{"3322", "0", 0.55, false}, // Switzerland, Sweden
+	{"46", "0", 0.5, false},    // Germany, Austria
+	{"47", "0", 0.5, false},
+	{"48", "0", 0.5, false},
+	{"38", "0", 0.5, false},
+	{"37", "0", 0.5, false},
+	{"36", "0", 0.5, false},
+	{"28", "0", 0.5, false},          // Netherlands
+	{"254", "123456789", 0.65, true}, // Brazil
+	{"244", "123456789", 0.65, true},
+	{"55", "6789", 0.35, false},  // India
+	{"333", "56789", 0.3, false}, // Spain, Poland
+	{"3222", "6789", 0.3, false},
+	{"37", "3", 0.35, false}, // Italy
+	{"9", "56789", 0.15, false},
+	{":", "0123456789", 0.2, false}, // ten digits without anything between
+	{";", "01", 0.2, false},         // eleven
+}
+
+// national looks for a number in one of the forms.
+func national(w *window, e *entry, c *cluster, r phoneRun) {
+	delta := w.contextScore(e, r.start, 0.5) - 0.5
+	for i := range phoneForms {
+		f := &phoneForms[i]
+		if f.paren && !r.mark || f.score+delta < e.threshold || !f.begins(c) {
+			continue
+		}
+		score := f.score + delta
+		switch full, may := f.fits(c, r); {
+		case may:
+			w.wait(r.start)
+		case full && !w.goesOn(c, len(f.sizes)-1):
+			w.hit(e, r.start, c.groups[len(f.sizes)-1].end, min(1, score))
+		}
+	}
+}
+
+// begins tells whether the first digits may be those of the form.
+func (f *phoneForm) begins(c *cluster) bool {
+	for i := range len(f.first) {
+		if f.first[i]-'0' == c.value[0] {
+			// In North America the exchange begins like the area.
+			return f.sizes != "334" || c.digits < 4 || c.value[0] == 0 || c.value[3] >= 2
+		}
+	}
+	return false
+}
+
+// fits tells whether the first groups are those of the form, and whether they
+// may still become so.
+func (f *phoneForm) fits(c *cluster, r phoneRun) (full, may bool) {
+	for i := range len(f.sizes) {
+		want := int(f.sizes[i] - '0')
+		if i >= r.n {
+			return false, r.open
+		}
+		have := c.groups[i].len()
+		if i == r.n-1 && r.open && (have == want || have < want && c.cut) {
+			return false, true
+		}
+		if have != want {
+			return false, false
+		}
+	}
+	return true, false
+}
