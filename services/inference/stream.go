@@ -189,32 +189,18 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return nil, err
 	}
 	model, id := view.ModelName().String(), view.ID().String()
-	b, refused := r.service.find(r.ctx, model)
-	if refused == nil {
-		refused, err = r.check(b, view)
-	}
-	lane := shared
-	if refused == nil && err == nil {
-		lane = r.line.laneOf(m.Follower(), r.upstreams[route{b, named}], id)
-		if lane == own {
-			refused = sequenceProblem(view)
-		}
-	}
+	u, opened, refused, err := r.lead(m, view, model, id)
 	switch {
 	case refused != nil:
 		r.line.refuse(&access.MessageError{ID: id, Err: refused})
 		return nil, nil
 	case err != nil:
 		st, ok := status.FromError(err)
-		if !ok || r.ctx.Err() != nil {
+		if _, own := access.AsError(err); own || !ok || r.ctx.Err() != nil {
 			return nil, err
 		}
 		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
-	}
-	u, opened, err := r.upstream(route{b, lane})
-	if err != nil {
-		return nil, err
 	}
 	if err := r.await(u, m, view, model, id); err != nil {
 		return nil, err
@@ -226,6 +212,41 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return u, nil
 	}
 	return nil, nil
+}
+
+// lead finds the upstream of a request, or why it goes no further.
+func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) (u *upstream, opened bool, refused *access.Error, err error) {
+	b, refused := r.service.find(r.ctx, model)
+	if refused != nil {
+		return nil, false, refused, nil
+	}
+	if refused, err = r.check(b, view); refused != nil || err != nil {
+		return nil, false, refused, err
+	}
+	for again := false; ; again = true {
+		member, refused := r.member(b, view)
+		if refused != nil {
+			return nil, false, refused, nil
+		}
+		lane := r.line.laneOf(m.Follower(), r.upstreams[route{member, named}], id)
+		if lane == own {
+			if refused := sequenceProblem(view); refused != nil {
+				return nil, false, refused, nil
+			}
+		}
+		u, opened, err = r.upstream(route{member, lane})
+		if away, _ := access.AsError(err); again || member == b || away == nil || away.Kind != access.Unavailable {
+			return u, opened, nil, err
+		}
+	}
+}
+
+// member is what of b the request goes to: one replica of several, or b itself.
+func (r *relay) member(b backends.Backend, view wire.InferRequest) (backends.Backend, *access.Error) {
+	if pool, ok := b.(backends.Replicated); ok {
+		return pool.Member(r.ctx, view)
+	}
+	return b, nil
 }
 
 // await makes ready for the answers of a request that is about to be sent.
@@ -288,6 +309,9 @@ func (r *relay) upstream(to route) (u *upstream, opened bool, err error) {
 	}
 	stream, err := to.backend.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
 	if err != nil {
+		if to.lane == own {
+			<-r.own
+		}
 		return nil, false, err
 	}
 	u = &upstream{route: to, stream: stream}
