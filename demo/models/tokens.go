@@ -16,23 +16,25 @@ import (
 // each. One text per request: "n" is accepted and is always 1.
 func tokens(delay time.Duration) *model {
 	const str, boolean, u32 = inference.DataType_TYPE_STRING, inference.DataType_TYPE_BOOL, inference.DataType_TYPE_UINT32
+	config := decouple(newConfig("tokens", 0,
+		[]*inference.ModelInput{
+			input("text_input", str, 1),
+			optional(input("stream", boolean, 1)),
+			optional(input("sampling_parameters", str, 1)),
+			optional(input("exclude_input_in_output", boolean, 1)),
+			optional(input("return_finish_reason", boolean, 1)),
+			optional(input("return_num_input_tokens", boolean, 1)),
+			optional(input("return_num_output_tokens", boolean, 1)),
+		},
+		[]*inference.ModelOutput{
+			output("text_output", str, -1),
+			output("finish_reason", str, -1),
+			output("num_input_tokens", u32, 1),
+			output("num_output_tokens", u32, -1),
+		}))
+	config.Backend = "vllm"
 	return &model{
-		config: decouple(newConfig("tokens", 0,
-			[]*inference.ModelInput{
-				input("text_input", str, 1),
-				optional(input("stream", boolean, 1)),
-				optional(input("sampling_parameters", str, 1)),
-				optional(input("exclude_input_in_output", boolean, 1)),
-				optional(input("return_finish_reason", boolean, 1)),
-				optional(input("return_num_input_tokens", boolean, 1)),
-				optional(input("return_num_output_tokens", boolean, 1)),
-			},
-			[]*inference.ModelOutput{
-				output("text_output", str, -1),
-				output("finish_reason", str, -1),
-				output("num_input_tokens", u32, 1),
-				output("num_output_tokens", u32, -1),
-			})),
+		config: config,
 		run: func(ctx context.Context, c *call, send sendFunc) error {
 			g, err := newGeneration(c)
 			if err != nil {
