@@ -74,6 +74,10 @@ type Config struct {
 	Sequences SequencesConfig `yaml:"sequences"`
 	// OldTriton says which requests that kill an old Triton go on to this one.
 	OldTriton OldTritonConfig `yaml:"old_triton"`
+	// OpenAI is the options of type openai.
+	OpenAI *OpenAIConfig `yaml:"openai"`
+	// VLLM is the options of type vllm.
+	VLLM *VLLMConfig `yaml:"vllm"`
 }
 
 // TLSConfig is how a backend is verified and what is shown to it. The files are

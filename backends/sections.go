@@ -18,7 +18,10 @@ type section struct {
 
 // sections lists the sections of an entry.
 func (c *Config) sections() []section {
-	return []section{}
+	return []section{
+		{"openai", []string{"openai"}, c.OpenAI != nil, func() []access.Problem { return c.OpenAI.Validate() }},
+		{"vllm", []string{"vllm"}, c.VLLM != nil, func() []access.Problem { return c.VLLM.Validate() }},
+	}
 }
 
 // checkSections refuses the options of other types: who wrote them relies on them.

@@ -22,7 +22,9 @@ import (
 // replica of the backend, without waiting for its server.
 var constructors = map[string]func(replica) (backends.Backend, error){
 	"mlserver": func(r replica) (backends.Backend, error) { return r.triton(triton.MLServer()) },
+	"openai":   replica.openai,
 	"triton":   func(r replica) (backends.Backend, error) { return r.triton(triton.Triton(r.config.OldTriton.Guard())) },
+	"vllm":     replica.vllm,
 }
 
 // replica is what a constructor has to know: the backend's configuration, and

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
 )
 
 const (
@@ -58,10 +59,11 @@ func codeOf(httpStatus int) codes.Code {
 }
 
 // Garbage is the error for an answer that is not what the server's protocol
-// says. The cause is for the log alone.
+// says. The cause is for the log alone; the request may have brought it about,
+// so that it does not count against the server ([backends.ErrCallReset]).
 func Garbage(cause error) *access.Error {
 	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
+		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: fmt.Errorf("%w: %w", backends.ErrCallReset, cause),
 		Message: "the model's server answered what cannot be read; tell the platform team",
 	}
 }
@@ -69,7 +71,7 @@ func Garbage(cause error) *access.Error {
 // Truncated is the error for an answer that ended before its end.
 func Truncated(cause error) *access.Error {
 	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: cause,
+		Kind: access.Unavailable, Reason: access.ReasonBackendAway, Cause: fmt.Errorf("%w: %w", backends.ErrCallReset, cause),
 		Message: "the model's server broke off its answer",
 	}
 }
@@ -83,10 +85,7 @@ func broken(ctx context.Context, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return Truncated(err)
 	}
-	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendAway, RetryAfter: time.Second, Cause: err,
-		Message: "the model's server is away; try again later",
-	}
+	return backends.Away(err)
 }
 
 // refusal makes an error of an answer with a status that is not good.

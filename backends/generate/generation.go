@@ -106,7 +106,7 @@ func (g *generation) logprobs(c *Chunk) {
 	for _, token := range c.Logprobs {
 		g.step.cumulative[c.Index] += token[0].Value
 	}
-	if _, asked := g.job.Parameters["logprobs"]; asked {
+	if g.job.sampling.Logprobs {
 		g.step.logprobs[c.Index] = appendLogprobs(g.step.logprobs[c.Index], c.Logprobs)
 	}
 }

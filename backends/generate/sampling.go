@@ -42,6 +42,9 @@ type Sampling struct {
 	Model, Key string
 	// N is how many sequences are wanted.
 	N int
+	// Logprobs: log probabilities are wanted, so that the output of that name is
+	// not "null".
+	Logprobs bool
 }
 
 // Check reads sampling parameters out of the text of a JSON object, as the
@@ -149,6 +152,7 @@ func (s Schema) cast(values map[string]any) (*Sampling, *access.Error) {
 			}
 			out.N = int(n)
 		}
+		out.Logprobs = out.Logprobs || key == "logprobs"
 		if p.As != "" {
 			key = p.As
 		}

@@ -103,8 +103,11 @@ func Dialects() map[string]Dialect {
 	return map[string]Dialect{Plain.Name: Plain, LlamaCPP.Name: LlamaCPP, SGLang.Name: SGLang}
 }
 
+// DefaultMaxTokens is vLLM's own number of tokens.
+const DefaultMaxTokens int64 = 16
+
 // Defaults are vLLM's own for a prompt, which Triton's backend has: a server's may
 // be to go on for ever, or come from the model's files.
 func Defaults() map[string]any {
-	return map[string]any{"max_tokens": int64(16), "temperature": 1.0}
+	return map[string]any{"max_tokens": DefaultMaxTokens, "temperature": 1.0}
 }
