@@ -24,6 +24,7 @@ type Detector struct {
 	swallow func(w *window, from int) (end int, done bool)
 
 	raise, lower []string // context words
+	score        float32  // of a match without them, of an operator's own
 }
 
 // Info describes an entity.
@@ -42,6 +43,15 @@ type Info struct {
 
 // Info describes what the detector finds.
 func (d *Detector) Info() Info { return d.info }
+
+// Scored is a Regex or Dictionary whose matches have this score where no context
+// word stands before them; theirs is 1 else. Known entities have scores of
+// their own, which it does not change.
+func (d *Detector) Scored(score float32) *Detector {
+	scored := *d
+	scored.score = score
+	return &scored
+}
 
 // Lookup gives the known detector of an entity by its name, nil if there is
 // none.

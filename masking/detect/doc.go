@@ -22,5 +22,5 @@
 //
 // Stable for the packages above: Entry, Options, Compile, Set, Find, Match,
 // NewStream, Stream, Write, Flush, Reset, Event, Detector, Lookup, Entities,
-// Info.
+// Info, Regex, Dictionary, Scored.
 package detect

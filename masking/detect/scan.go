@@ -19,14 +19,13 @@ func (s *Set) register(e *entry) {
 // addAnchor has the entry asked at each byte b.
 func (s *Set) addAnchor(b byte, index int) {
 	if old := s.lists[s.hot[b]]; !slices.Contains(old, index) {
-		s.hot[b] = uint8(len(s.lists)) // at most one list an entry and byte; settle shares equal ones
+		s.hot[b] = uint16(len(s.lists))
 		s.lists = append(s.lists, append(slices.Clone(old), index))
 		s.share()
 	}
 }
 
-// share drops lists that no byte uses any more, and joins equal ones, so that
-// their numbers fit into a byte.
+// share drops lists that no byte uses any more, and joins equal ones.
 func (s *Set) share() {
 	var lists [][]int
 	for b := range s.hot {
@@ -39,7 +38,7 @@ func (s *Set) share() {
 			at = len(lists)
 			lists = append(lists, list)
 		}
-		s.hot[b] = uint8(max(at, 0))
+		s.hot[b] = uint16(max(at, 0))
 	}
 	if len(lists) == 0 {
 		lists = append(lists, nil)
@@ -49,12 +48,8 @@ func (s *Set) share() {
 
 // settle makes the Set ready when all entries are registered.
 func (s *Set) settle() {
-	s.stop = s.hot
-	if len(s.digits) == 0 {
-		return
-	}
-	for b := byte('0'); b <= '9'; b++ {
-		if s.stop[b] == 0 {
+	for b := range s.hot {
+		if s.hot[b] > 0 || len(s.digits) > 0 && is(byte(b), isDigit) {
 			s.stop[b] = 1
 		}
 	}

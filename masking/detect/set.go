@@ -49,11 +49,11 @@ type Set struct {
 	reach    int // bytes that a decision sees from the beginning of a match on
 	lag      int // most symbols between the beginning of a match and its anchor
 
-	stop   [256]uint8 // not 0: at this byte some entry may have to be asked
-	hot    [256]uint8 // which of lists to ask at a byte
-	lists  [][]int    // entries to ask at an anchor; the first is empty
-	digits []int      // entries to ask where a run of digits begins
-	opens  []int      // entries that may begin before their anchor is seen
+	stop   [256]uint8  // not 0: at this byte some entry may have to be asked
+	hot    [256]uint16 // which of lists to ask at a byte
+	lists  [][]int     // entries to ask at an anchor; the first is empty
+	digits []int       // entries to ask where a run of digits begins
+	opens  []int       // entries that may begin before their anchor is seen
 
 	finders sync.Pool // of *finder
 }
