@@ -17,6 +17,8 @@ const (
 	isSpace
 	isSep // what may stand between groups of digits
 	isUpper
+	isAlnum   // ASCII letters and digits
+	isCapital // and of letters only capitals
 
 	isWord = isDigit | isLetter
 )
@@ -33,6 +35,8 @@ func makeClass() (c [256]uint16) {
 	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	mark(digits, isDigit|isLocal|isLabel|isToken)
 	mark(lower+upper, isLetter|isLocal|isLabel|isToken)
+	mark(digits+lower+upper, isAlnum)
+	mark(digits+upper, isCapital)
 	mark(upper, isUpper)
 	mark(digits+"abcdefABCDEF", isHex)
 	mark("._%+-'", isLocal)

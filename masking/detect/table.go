@@ -3,5 +3,8 @@ package detect
 // table lists the detectors that are known by a name. Its order decides between
 // matches that begin and end at the same places.
 func table() []*Detector {
-	return []*Detector{email, card, ssn, iban, phone, ip}
+	return []*Detector{
+		email, card, ssn, iban, phone, ip, mac,
+		jwt, privateKey, awsKey, gcpKey, githubToken, slackToken, stripeKey, openaiKey, urlCredentials,
+	}
 }

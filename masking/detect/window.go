@@ -70,7 +70,7 @@ func (w *window) hit(e *entry, start, end int, score float32) {
 
 // wait reports that what begins at start can't be told yet.
 func (w *window) wait(start int) {
-	if start >= w.floor {
+	if start >= w.floor && !w.eof {
 		w.hold = min(w.hold, start)
 	}
 }

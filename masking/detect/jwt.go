@@ -1,0 +1,90 @@
+package detect
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// jwt finds JSON web tokens, signed and encrypted ones (RFC 7515, 7516). What
+// begins like a JOSE header is a token to its end, however long it is.
+var jwt = &Detector{
+	info:    Info{"JWT", "JSON web tokens", 0, 0.5},
+	anchors: "J",
+	lag:     2,
+	verify: func(w *window, e *entry, at int) {
+		start := at - 2
+		if start < w.floor || w.b[start] != 'e' || w.b[start+1] != 'y' || w.wordBefore(start) {
+			return
+		}
+		lim, final := w.ahead(start)
+		end := start
+		for end < lim && is(w.b[end], isToken) {
+			end++
+		}
+		jose, may := joseHeader(w.b[start:end])
+		switch {
+		case jose:
+			w.hit(e, start, min(end, start+maxJOSE), 0.95)
+		case end == lim && !final:
+			if may || end-start > maxJOSE {
+				w.wait(start)
+			}
+		case end+3 < lim && w.b[end] == '.' && string(w.b[end+1:end+4]) == "eyJ":
+			w.hit(e, start, end+4, 0.95)
+		case end+3 >= lim && !final && strings.HasPrefix(".eyJ", string(w.b[end:lim])):
+			w.wait(start)
+		}
+	},
+	open:    func(w *window, _ *entry) int { return w.prefixOpen("eyJ", isWord) },
+	swallow: swallowToken,
+}
+
+// maxJOSE is how much of a token tells that it is one: the base64 of {"alg":
+// and names as long.
+const maxJOSE = 14
+
+// joseNames are the names that a token's header may begin with.
+var joseNames = []string{"alg", "typ", "kid", "enc", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "crit", "zip", "epk", "apu", "apv", "b64", "iss", "ver"}
+
+// joseHeader tells whether text is the base64 of a JOSE header's beginning, or
+// may become so.
+func joseHeader(text []byte) (is, may bool) {
+	var buf [maxJOSE]byte
+	n := min(len(text), maxJOSE) / 4 * 4
+	got, err := base64.RawURLEncoding.Decode(buf[:], text[:n])
+	if err != nil {
+		return false, false
+	}
+	head := string(buf[:got])
+	for _, name := range joseNames {
+		full := `{"` + name + `"`
+		if strings.HasPrefix(head, full) {
+			return true, false
+		}
+		may = may || strings.HasPrefix(full, head)
+	}
+	return false, may || len(text) >= maxJOSE
+}
+
+// swallowToken goes on to the end of a token. One dot or two belong to it where
+// more follows: the second part of an encrypted token may be empty.
+func swallowToken(w *window, from int) (end int, done bool) {
+	for end = from; end < len(w.b); {
+		if is(w.b[end], isToken) || w.b[end] == '=' {
+			end++
+			continue
+		}
+		next := end
+		for next < len(w.b) && next-end < 2 && w.b[next] == '.' {
+			next++
+		}
+		switch {
+		case next == len(w.b):
+			return end, w.eof
+		case next == end || !is(w.b[next], isToken):
+			return end, true
+		}
+		end = next
+	}
+	return end, w.eof
+}

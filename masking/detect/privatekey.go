@@ -1,0 +1,95 @@
+package detect
+
+import (
+	"bytes"
+	"strings"
+)
+
+// privateKey finds blocks of private keys: PEM (RFC 7468), OpenSSH's, PGP's
+// and SSH2's. From the line that begins one everything belongs to it, up to
+// the line that ends it or the text's end.
+var privateKey = &Detector{
+	info:    Info{"PRIVATE_KEY", "private keys (-----BEGIN … PRIVATE KEY)", 0, 0.5},
+	anchors: "-",
+	verify: func(w *window, e *entry, at int) {
+		if w.before(at) == '-' {
+			return
+		}
+		lim, final := w.ahead(at)
+		end, open := keyLine(w.b[at:lim], "BEGIN")
+		switch {
+		case open && !final:
+			w.wait(at)
+		case end > 0:
+			w.hit(e, at, at+end, 1)
+		}
+	},
+	swallow: func(w *window, from int) (end int, done bool) {
+		for i := from; i < len(w.b); {
+			k := bytes.Index(w.b[i:], []byte("----"))
+			if k < 0 {
+				break
+			}
+			i += k
+			n, open := keyLine(w.b[i:], "END")
+			if open && !w.eof {
+				return i, false
+			}
+			if n > 0 {
+				return i + n, true
+			}
+			for i < len(w.b) && w.b[i] == '-' {
+				i++
+			}
+		}
+		return len(w.b), w.eof
+	},
+}
+
+const (
+	minDashes = 4
+	maxDashes = 8
+	maxLabel  = 48
+)
+
+// keyLine reads a line that begins or ends a private key: dashes, the word, a
+// label, dashes. open tells that b may be the beginning of one.
+func keyLine(b []byte, word string) (end int, open bool) {
+	i := 0
+	for i < len(b) && i <= maxDashes && b[i] == '-' {
+		i++
+	}
+	switch {
+	case i == len(b) && i <= maxDashes:
+		return 0, true
+	case i < minDashes || i > maxDashes:
+		return 0, false
+	}
+	for n := 0; n < 2 && i < len(b) && b[i] == ' '; n++ {
+		i++
+	}
+	for k := range len(word) {
+		if i == len(b) {
+			return 0, true
+		}
+		if b[i] != word[k] {
+			return 0, false
+		}
+		i++
+	}
+	from := i
+	for i < len(b) && i-from < maxLabel && (is(b[i], isCapital) || b[i] == ' ') {
+		i++
+	}
+	label := string(b[from:i])
+	for i < len(b) && i-from < maxLabel+maxDashes && b[i] == '-' {
+		i++
+	}
+	if i == len(b) && i-from < maxLabel+maxDashes {
+		return i, true
+	}
+	if !strings.Contains(label, "PRIVATE KEY") || i == from+len(label) {
+		return 0, false
+	}
+	return i, false
+}

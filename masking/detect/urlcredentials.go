@@ -1,0 +1,63 @@
+package detect
+
+const (
+	maxUserinfo = 200
+	minURLToken = 16
+)
+
+// urlCredentials finds user and password in URLs, and what is long enough for
+// a token where there is only one of them (RFC 3986, 3.2.1). What may be
+// allowed in them in practice counts, also further @.
+var urlCredentials = &Detector{
+	info:    Info{"URL_CREDENTIALS", "user and password in URLs", maxUserinfo, 0.5},
+	anchors: ":",
+	verify: func(w *window, e *entry, at int) {
+		start := at + 3
+		if at == 0 || !is(w.b[at-1], isWord) || start < w.floor {
+			return
+		}
+		for i := at + 1; i < start; i++ {
+			if i == len(w.b) {
+				w.wait(at) // the anchor is needed to find what is behind it
+				return
+			}
+			if w.b[i] != '/' {
+				return
+			}
+		}
+		lim, final := w.ahead(start)
+		lim, final = bound(lim, final, start+maxUserinfo+1)
+		last, colon := -1, false
+		i := start
+		for ; i < lim && inUserinfo(w.b[i]); i++ {
+			switch w.b[i] {
+			case '@':
+				last = i
+			case ':':
+				colon = colon || last < 0
+			}
+		}
+		switch {
+		case i == lim && !final:
+			w.wait(at)
+		case last > start && (colon || last-start >= minURLToken):
+			w.hit(e, start, last, 0.95)
+		}
+	},
+}
+
+// bound lowers what may be seen to most.
+func bound(lim int, final bool, most int) (int, bool) {
+	if lim >= most {
+		return most, true
+	}
+	return lim, final
+}
+
+func inUserinfo(b byte) bool {
+	switch b {
+	case '/', '?', '#', ' ', '\t', '\n', '\r', '"', '<', '>', '\\', '`', symBreak:
+		return false
+	}
+	return true
+}
