@@ -14,6 +14,9 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/backends/connection"
+	"github.com/sluice-gateway/sluice/backends/kserve"
+	"github.com/sluice-gateway/sluice/backends/mlserver"
 	"github.com/sluice-gateway/sluice/backends/triton"
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
 )
@@ -21,7 +24,8 @@ import (
 // constructors is the table of what a backend's type can be. Each makes one
 // replica of the backend, without waiting for its server.
 var constructors = map[string]func(replica) (backends.Backend, error){
-	"mlserver": func(r replica) (backends.Backend, error) { return r.triton(triton.MLServer()) },
+	"kserve":   replica.kserve,
+	"mlserver": replica.mlserver,
 	"openai":   replica.openai,
 	"triton":   func(r replica) (backends.Backend, error) { return r.triton(triton.Triton(r.config.OldTriton.Guard())) },
 	"vllm":     replica.vllm,
@@ -50,8 +54,24 @@ func (r replica) triton(traits backends.Traits) (backends.Backend, error) {
 	}
 	return triton.New(triton.Options{
 		Name: r.config.Name, Address: r.address, Credentials: r.credentials, Forwarder: r.forwarder, Traits: traits, Pool: r.buffers,
+		Verify: r.verify(),
 	})
 }
+
+// connection is how the servers of KServe's flavours but Triton are reached.
+func (r replica) connection() connection.Options {
+	return connection.Options{
+		Name: r.config.Name, Address: r.address, Credentials: r.credentials, Forwarder: r.forwarder, Pool: r.buffers, Verify: r.verify(),
+	}
+}
+
+func (r replica) verify() *connection.Verify { return &connection.Verify{Log: r.log} }
+
+func (r replica) kserve() (backends.Backend, error) {
+	return kserve.New(r.connection(), r.config.Models)
+}
+
+func (r replica) mlserver() (backends.Backend, error) { return mlserver.New(r.connection()) }
 
 // pool holds the open backends of one configuration.
 type pool struct {

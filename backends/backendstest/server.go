@@ -34,6 +34,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	calls []*Call
+	asked int
 }
 
 // Start starts a server in memory that does what the script says. It ends with
@@ -87,9 +88,7 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	full, _ := grpc.MethodFromServerStream(stream)
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	c := &Call{Method: path.Base(full), Path: full, Metadata: md.Copy(), server: s, stream: stream}
-	s.mu.Lock()
-	s.calls = append(s.calls, c)
-	s.mu.Unlock()
+	s.note(c)
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -110,7 +109,27 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	return nil
 }
 
-// Calls returns the calls that have come so far, in order.
+// note keeps a call, unless it is a backend's own question what the server is,
+// which comes when it likes.
+func (s *Server) note(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(c.Metadata["sluice-asks"]) > 0 {
+		s.asked++
+		return
+	}
+	s.calls = append(s.calls, c)
+}
+
+// Asked is how often a backend has asked by itself what the server is.
+func (s *Server) Asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// Calls returns the calls that have come so far, in order, without the
+// questions that [Server.Asked] counts.
 func (s *Server) Calls() []*Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -137,20 +137,3 @@ func TestClosedBackend(t *testing.T) {
 		}
 	})
 }
-
-// TestMLServer does not offer what its server would answer in another form.
-func TestMLServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := backendstest.Start(t, backendstest.Script{backendstest.Any: {backendstest.Receive(), backendstest.Send(&inference.ModelInferResponse{ModelName: "m"})}})
-		unary, stream := infer(t.Context(), open(t, triton.MLServer(), s.Dial))
-		if unary != nil {
-			t.Errorf("ModelInfer: %v", unary)
-		}
-		if e, ok := access.AsError(stream); !ok || e.Kind != access.Unimplemented || e.Reason != access.ReasonUnsupported {
-			t.Errorf("ModelStreamInfer: %v", stream)
-		}
-	})
-	if triton.MLServer().Triton || !triton.Triton(backends.Guard{}).Triton {
-		t.Error("which of the two is a Triton is the other way round")
-	}
-}
