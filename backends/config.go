@@ -78,6 +78,8 @@ type Config struct {
 	OpenAI *OpenAIConfig `yaml:"openai"`
 	// VLLM is the options of type vllm.
 	VLLM *VLLMConfig `yaml:"vllm"`
+	// TGI is the options of type tgi.
+	TGI *TGIConfig `yaml:"tgi"`
 }
 
 // TLSConfig is how a backend is verified and what is shown to it. The files are

@@ -20,6 +20,7 @@ type section struct {
 func (c *Config) sections() []section {
 	return []section{
 		{"openai", []string{"openai"}, c.OpenAI != nil, func() []access.Problem { return c.OpenAI.Validate() }},
+		{"tgi", []string{"tgi"}, c.TGI != nil, func() []access.Problem { return c.TGI.Validate() }},
 		{"vllm", []string{"vllm"}, c.VLLM != nil, func() []access.Problem { return c.VLLM.Validate() }},
 	}
 }

@@ -27,6 +27,7 @@ var constructors = map[string]func(replica) (backends.Backend, error){
 	"kserve":   replica.kserve,
 	"mlserver": replica.mlserver,
 	"openai":   replica.openai,
+	"tgi":      replica.tgi,
 	"triton":   func(r replica) (backends.Backend, error) { return r.triton(triton.Triton(r.config.OldTriton.Guard())) },
 	"vllm":     replica.vllm,
 }
