@@ -16,6 +16,8 @@ import (
 const (
 	schemeDNS  = "dns:"
 	schemeUnix = "unix:"
+	// schemeLookup before a URL does for HTTP what dns: does for gRPC.
+	schemeLookup = "dns+"
 )
 
 func (ps *problems) checkAddresses(c *Config) {
@@ -53,7 +55,7 @@ type address struct {
 func parseAddress(text string, http bool) (address, error) {
 	switch {
 	case http:
-		return parseURL(text)
+		return parseURL(strings.TrimPrefix(text, schemeLookup))
 	case strings.HasPrefix(text, schemeUnix):
 		if path := strings.TrimPrefix(strings.TrimPrefix(text, schemeUnix), "//"); !strings.HasPrefix(path, "/") {
 			return address{}, errors.New("must be unix:///path")
@@ -87,7 +89,7 @@ func parseHostPort(text string) (address, error) {
 func parseURL(text string) (address, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return address{}, errors.New("must be a URL of the server, http://host:port or https://host:port")
+		return address{}, errors.New("must be a URL of the server, http://host:port or https://host:port, or dns+http://host:port for all its addresses")
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return address{}, errors.New("must be a URL of scheme, host, port and path alone; what is shown to the server is the credential")
@@ -98,6 +100,15 @@ func parseURL(text string) (address, error) {
 		}
 	}
 	return address{local: loopback(u.Hostname()), tls: u.Scheme == "https"}, nil
+}
+
+// Local tells whether the backend is one server on this host for certain.
+func (c *Config) Local() bool {
+	if len(c.Addresses) != 1 {
+		return false
+	}
+	a, err := parseAddress(c.Addresses[0], c.HTTP())
+	return err == nil && a.local
 }
 
 func loopback(host string) bool {

@@ -38,7 +38,7 @@ type Config struct {
 	// triton are host:port of the gRPC port, or "dns:///host:port" for every
 	// address that the name has at a time (a headless service), or
 	// "unix:///path"; those of openai, tgi and vllm are URLs such as
-	// "http://host:8000".
+	// "http://host:8000", or "dns+http://host:8000" for every address of the name.
 	Addresses []string `yaml:"addresses"`
 	// Models are patterns of the models that the backend has; "*" is any run of
 	// bytes. An exact name comes before a pattern, and a pattern with more

@@ -63,6 +63,7 @@ func TestConfigValidate(t *testing.T) {
 		"HTTPS":               {url("https://vllm/base"), ""},
 		"HTTP in plaintext":   {url("http://vllm:8000"), "addresses[0]: is not on loopback: write https://"},
 		"HTTP and tls":        {func(b *backends.Config) { url("http://vllm:8000")(b); b.TLS = &backends.TLSConfig{} }, "addresses[0]: is plaintext, but the backend has tls"},
+		"all of a name":       {func(b *backends.Config) { url("dns+http://vllm:8000")(b); b.Plaintext = true }, ""},
 		"gRPC for HTTP":       {url("127.0.0.1:8000"), "addresses[0]: must be a URL of the server"},
 		"URL of no host":      {url("http:///v1"), "addresses[0]: must be a URL of the server"},
 		"password in a URL":   {url("https://me:hunter2@vllm"), "addresses[0]: must be a URL of scheme, host, port and path alone"},

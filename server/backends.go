@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 
 	"github.com/sluice-gateway/sluice/backends"
@@ -18,7 +17,6 @@ import (
 	"github.com/sluice-gateway/sluice/backends/kserve"
 	"github.com/sluice-gateway/sluice/backends/mlserver"
 	"github.com/sluice-gateway/sluice/backends/triton"
-	"github.com/sluice-gateway/sluice/config/tlsfiles"
 )
 
 // constructors is the table of what a backend's type can be. Each makes one
@@ -130,35 +128,10 @@ func (p *pool) closeAllBut(other *pool) error {
 	return errors.Join(errs...)
 }
 
-func openBackend(c backends.Config, buffers mem.BufferPool, log *slog.Logger) (backends.Backend, error) {
-	if err := built(c); err != nil {
-		return nil, err
-	}
-	r := replica{config: c, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials(), buffers: buffers, log: log}
-	if c.TLS != nil { // without it config.Validate wants plaintext: true, or https:// with the system's authorities
-		files := tlsfiles.ClientFiles{CA: string(c.TLS.CA), Cert: string(c.TLS.Cert), Key: string(c.TLS.Key), ServerName: c.TLS.ServerName}
-		var err error
-		if r.credentials, err = tlsfiles.Client(files, log); err == nil {
-			r.dialTLS, err = tlsfiles.Dial(files, log)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("backend %s: %w", c.Name, err)
-		}
-	}
-	if c.Credential != nil {
-		r.forwarder.Credential = c.Credential.Metadata
-	}
-	r.address = c.Addresses[0]
-	return constructors[c.Type](r)
-}
-
 // built tells whether this program has what a backend needs.
 func built(c backends.Config) error {
 	if constructors[c.Type] == nil {
 		return fmt.Errorf("backend %s: this program has no backends of type %s", c.Name, c.Type)
-	}
-	if len(c.Addresses) > 1 {
-		return fmt.Errorf("backend %s: this program has no pools of replicas", c.Name)
 	}
 	return nil
 }

@@ -1,0 +1,75 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// Status is what a pool knows of its backend at one time.
+type Status struct {
+	Backend  string          `json:"backend"`
+	Type     string          `json:"type"`
+	Replicas []ReplicaStatus `json:"replicas"`
+	// Inside and Waiting are the calls within the limit and in its queue, Refused
+	// those that it refused so far; all zero where there is no limit.
+	Inside  int   `json:"inside"`
+	Waiting int   `json:"waiting"`
+	Refused int64 `json:"refused"`
+	// Repeated is how many calls were sent a second time so far.
+	Repeated int64 `json:"repeated"`
+	// Sequences is how many stateful sequences are live.
+	Sequences int     `json:"sequences"`
+	Drift     []Drift `json:"drift"`
+}
+
+// ReplicaStatus is what a pool knows of one replica.
+type ReplicaStatus struct {
+	Address string `json:"address"`
+	// Health is ready, unready (it answers, but is not ready), away, or unknown.
+	Health string `json:"health"`
+	// Ejected tells a replica that gets no calls since too many broke.
+	Ejected     bool  `json:"ejected"`
+	Outstanding int64 `json:"outstanding"`
+	// Models has the models in use that the replica was asked about.
+	Models map[string]bool `json:"models,omitempty"`
+}
+
+// Status returns what is known now; it asks nobody. A pool of one replica that
+// cannot change knows nothing of its health.
+func (p *Pool) Status() Status {
+	s := Status{
+		Backend: p.name, Type: p.opts.Config.Type,
+		Repeated: p.repeats.made.Load(), Sequences: p.sequences.Len(), Drift: *p.drift.Load(),
+	}
+	s.Inside, s.Waiting, s.Refused = p.gate.counts()
+	at := time.Now().UnixNano()
+	for _, m := range p.all() {
+		r := ReplicaStatus{
+			Address: m.address, Health: health(m.health.Load()).String(), Outstanding: m.outstanding.Load(),
+			Ejected: m.isEjected(at) || m.breaker.State() == gobreaker.StateOpen,
+		}
+		if models := m.models.Load(); models != nil {
+			r.Models = *models
+		}
+		s.Replicas = append(s.Replicas, r)
+	}
+	return s
+}
+
+// Ask looks up names, asks every replica now, and returns what they said. It is
+// for a pool that nobody watches.
+func (p *Pool) Ask(ctx context.Context) Status {
+	var leaving sync.WaitGroup
+	p.settle(ctx, p.resolver.resolve(ctx), &leaving)
+	leaving.Wait()
+	var asking sync.WaitGroup
+	for _, m := range p.all() {
+		asking.Go(func() { m.probe(ctx, nil) })
+	}
+	asking.Wait()
+	p.compare(ctx)
+	return p.Status()
+}
