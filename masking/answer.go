@@ -1,0 +1,253 @@
+package masking
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// answer is one answer on its way through a plan: the edits that its masking needs.
+type answer struct {
+	plan  *Plan
+	tally *Counts
+	edits []wire.Edit
+	masks *masker // used for one element after another
+
+	// of streams
+	state *Answers
+	final bool
+}
+
+// Unary masks a ModelInferResponse. It returns m itself where nothing is to be
+// changed, else a message of its own, which the caller frees besides m. The
+// error is a refusal: nothing of the answer may go to the caller.
+func (p *Plan) Unary(ctx context.Context, m *wire.Message, c *Counts) (*wire.Message, *access.Error) {
+	view, err := m.InferResponse()
+	if err != nil {
+		return nil, p.unreadable(err)
+	}
+	from := m
+	if view.Ambiguous() {
+		if from, err = view.Canonical(); err != nil {
+			return nil, exhausted(err)
+		}
+		if view, err = from.InferResponse(); err != nil {
+			from.Free()
+			return nil, p.unreadable(err)
+		}
+	}
+	a := answer{plan: p, tally: c}
+	refused := a.response(ctx, view)
+	return a.rewrite(m, from, refused)
+}
+
+// rewrite makes the edits in from, which is m or its canonical form.
+func (a *answer) rewrite(m, from *wire.Message, refused *access.Error) (*wire.Message, *access.Error) {
+	if refused == nil && len(a.edits) == 0 {
+		return from, nil
+	}
+	var out *wire.Message
+	if refused == nil {
+		slices.SortStableFunc(a.edits, func(x, y wire.Edit) int { return cmp.Compare(x.Start, y.Start) })
+		var err error
+		if out, err = from.Rewrite(a.edits); err != nil {
+			refused = exhausted(err)
+		}
+	}
+	if from != m {
+		from.Free()
+	}
+	return out, refused
+}
+
+// unreadable refuses an answer that is none.
+func (p *Plan) unreadable(err error) *access.Error {
+	refused := p.refused(nil, "its answer can't be read and so not be masked")
+	refused.Cause = err
+	return refused
+}
+
+// exhausted passes on the budget's refusals.
+func exhausted(err error) *access.Error {
+	if refused, ok := access.AsError(err); ok {
+		return refused
+	}
+	return &access.Error{Kind: access.Internal, Reason: access.ReasonInternal, Message: "the answer could not be masked", Cause: err}
+}
+
+// part is an output and its raw data.
+type part struct {
+	out    wire.Tensor
+	at     wire.Range
+	t      *tensorPlan
+	raw    wire.Span
+	rawAt  wire.Range
+	hasRaw bool
+}
+
+// response looks at all of a response.
+func (a *answer) response(ctx context.Context, view wire.InferResponse) *access.Error {
+	outputs, raws := 0, 0
+	for range view.OutputFields() {
+		outputs++
+	}
+	for range view.RawFields() {
+		raws++
+	}
+	if raws > 0 && raws != outputs {
+		return a.plan.refused(nil, "its answer has %d outputs and %d raw contents, so it is not known which are whose", outputs, raws)
+	}
+	parts := make([]part, 0, min(outputs, 16))
+	for at, out := range view.OutputFields() {
+		parts = append(parts, part{out: out, at: at, t: a.plan.tensor(out.Name())})
+	}
+	n := 0
+	for at, raw := range view.RawFields() {
+		parts[n].raw, parts[n].rawAt, parts[n].hasRaw = raw, at, true
+		n++
+	}
+	for i := range parts {
+		if refused := a.output(ctx, &parts[i]); refused != nil {
+			return refused
+		}
+	}
+	return a.parameters(ctx, view.Parameters())
+}
+
+// output masks one output.
+func (a *answer) output(ctx context.Context, p *part) *access.Error {
+	t, typ := p.t, p.out.Type()
+	name := access.Quote(t.name)
+	switch {
+	case t.side:
+		a.drop(p)
+		return nil
+	case t.problem != "":
+		return a.plan.refused(t.text, "output %s can't be masked: %s", name, t.problem)
+	case len(t.text)+len(t.whole) > 0 && p.out.Parameters().Has(regionKey):
+		return a.plan.refused(t.rules(), "output %s is in shared memory, where it can't be masked", name)
+	}
+	for _, r := range t.whole {
+		if r.action.kind == actionDrop && r.takes(typ) {
+			a.drop(p)
+			return nil
+		}
+	}
+	if len(t.whole) > 0 {
+		if refused := a.numbers(p, typ); refused != nil {
+			return refused
+		}
+	}
+	if refused := a.texts(ctx, p, typ); refused != nil {
+		return refused
+	}
+	return a.parameters(ctx, p.out.Parameters())
+}
+
+// drop takes an output and its data out of the answer.
+func (a *answer) drop(p *part) {
+	a.cut(p.at, nil)
+	if p.hasRaw {
+		a.cut(p.rawAt, nil)
+	}
+}
+
+func (a *answer) cut(at wire.Range, by []byte) {
+	a.edits = append(a.edits, wire.Edit{Start: at.Start, End: at.End, New: by})
+}
+
+// texts masks what an output holds of text.
+func (a *answer) texts(ctx context.Context, p *part, typ wire.Datatype) *access.Error {
+	t := p.t
+	name := access.Quote(t.name)
+	switch {
+	case len(t.text) == 0 && typ == wire.Bytes:
+		return a.classes(ctx, p)
+	case len(t.text) == 0:
+		return nil
+	case typ == wire.UnknownType:
+		return a.plan.refused(t.text, "output %s is of a datatype that is not known, so it can't be masked", name)
+	case typ != wire.Bytes && t.named && slices.ContainsFunc(t.text, func(r *rule) bool { return r.names(t.name) }):
+		return a.plan.refused(t.text, "output %s is of datatype %s, but a rule looks for entities in it, which only BYTES has", name, typ)
+	}
+	if typ != wire.Bytes {
+		p = &part{out: p.out, t: t} // typed elements of text may be there all the same
+	}
+	return a.elements(ctx, p)
+}
+
+// elements masks the elements of a BYTES tensor, raw and typed.
+func (a *answer) elements(ctx context.Context, p *part) *access.Error {
+	mask, refused := a.way(p)
+	if refused != nil {
+		return refused
+	}
+	index := 0
+	it := p.raw.Elements()
+	for ; it.Next(); index++ {
+		if refused := mask(ctx, index, it.Element(), it.Prefix()); refused != nil {
+			return refused
+		}
+	}
+	if it.Err() != nil {
+		return a.plan.refused(p.t.text, "output %s can't be masked: %v", access.Quote(p.t.name), it.Err())
+	}
+	for elem := range p.out.Contents().Bytes() {
+		if refused := mask(ctx, index, elem, wire.Range{}); refused != nil {
+			return refused
+		}
+		index++
+	}
+	return nil
+}
+
+// elementMask masks one element; prefix is where its length stands, zero if
+// nowhere but in the field around it.
+type elementMask func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error
+
+// way is how the elements of an output are masked: each by itself, or as parts
+// of texts that go on over several answers.
+func (a *answer) way(p *part) (elementMask, *access.Error) {
+	if a.state != nil {
+		s, refused := a.state.tensor(p)
+		if s != nil || refused != nil {
+			return func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error {
+				return s.element(ctx, a, index, elem, prefix)
+			}, refused
+		}
+	}
+	return func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error {
+		return a.alone(ctx, p.t, index, elem, prefix)
+	}, nil
+}
+
+// alone masks a text that is there whole.
+func (a *answer) alone(ctx context.Context, t *tensorPlan, index int, elem wire.Span, prefix wire.Range) *access.Error {
+	k := a.masker(t, index)
+	e := a.element(elem, prefix)
+	for chunk := range elem.Chunks() {
+		if refused := k.write(ctx, chunk); refused != nil {
+			return refused
+		}
+		e.take(k.edits, 0)
+	}
+	if refused := k.flush(ctx); refused != nil {
+		return refused
+	}
+	e.take(k.edits, 0)
+	e.end()
+	return nil
+}
+
+// masker is one for a text, the same again where it is for the same tensor.
+func (a *answer) masker(t *tensorPlan, index int) *masker {
+	if a.masks == nil || a.masks.t != t {
+		a.masks = newMasker(t, index, a.tally)
+	} else {
+		a.masks.restart(index)
+	}
+	return a.masks
+}
