@@ -17,6 +17,7 @@
 package inference
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -3780,7 +3781,7 @@ var File_inference_grpc_service_proto protoreflect.FileDescriptor
 
 const file_inference_grpc_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1cinference/grpc_service.proto\x12\tinference\x1a\x1cinference/model_config.proto\"\x13\n" +
+	"\x1cinference/grpc_service.proto\x12\tinference\x1a\x1cgoogle/api/annotations.proto\x1a\x1cinference/model_config.proto\"\x13\n" +
 	"\x11ServerLiveRequest\"(\n" +
 	"\x12ServerLiveResponse\x12\x12\n" +
 	"\x04live\x18\x01 \x01(\bR\x04live\"\x14\n" +
@@ -4066,31 +4067,31 @@ const file_inference_grpc_service_proto_rawDesc = "" +
 	"\x10parameter_choice\x1ah\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12A\n" +
-	"\x05value\x18\x02 \x01(\v2+.inference.LogSettingsResponse.SettingValueR\x05value:\x028\x012\x8e\x0f\n" +
-	"\x14GRPCInferenceService\x12I\n" +
+	"\x05value\x18\x02 \x01(\v2+.inference.LogSettingsResponse.SettingValueR\x05value:\x028\x012\xb5\x1a\n" +
+	"\x14GRPCInferenceService\x12b\n" +
 	"\n" +
-	"ServerLive\x12\x1c.inference.ServerLiveRequest\x1a\x1d.inference.ServerLiveResponse\x12L\n" +
-	"\vServerReady\x12\x1d.inference.ServerReadyRequest\x1a\x1e.inference.ServerReadyResponse\x12I\n" +
+	"ServerLive\x12\x1c.inference.ServerLiveRequest\x1a\x1d.inference.ServerLiveResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v2/health/live\x12f\n" +
+	"\vServerReady\x12\x1d.inference.ServerReadyRequest\x1a\x1e.inference.ServerReadyResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v2/health/ready\x12\x98\x01\n" +
 	"\n" +
-	"ModelReady\x12\x1c.inference.ModelReadyRequest\x1a\x1d.inference.ModelReadyResponse\x12U\n" +
-	"\x0eServerMetadata\x12 .inference.ServerMetadataRequest\x1a!.inference.ServerMetadataResponse\x12R\n" +
-	"\rModelMetadata\x12\x1f.inference.ModelMetadataRequest\x1a .inference.ModelMetadataResponse\x12I\n" +
+	"ModelReady\x12\x1c.inference.ModelReadyRequest\x1a\x1d.inference.ModelReadyResponse\"M\x82\xd3\xe4\x93\x02GZ,\x12*/v2/models/{name}/versions/{version}/ready\x12\x17/v2/models/{name}/ready\x12b\n" +
+	"\x0eServerMetadata\x12 .inference.ServerMetadataRequest\x1a!.inference.ServerMetadataResponse\"\v\x82\xd3\xe4\x93\x02\x05\x12\x03/v2\x12\x95\x01\n" +
+	"\rModelMetadata\x12\x1f.inference.ModelMetadataRequest\x1a .inference.ModelMetadataResponse\"A\x82\xd3\xe4\x93\x02;Z&\x12$/v2/models/{name}/versions/{version}\x12\x11/v2/models/{name}\x12I\n" +
 	"\n" +
 	"ModelInfer\x12\x1c.inference.ModelInferRequest\x1a\x1d.inference.ModelInferResponse\x12Y\n" +
-	"\x10ModelStreamInfer\x12\x1c.inference.ModelInferRequest\x1a#.inference.ModelStreamInferResponse(\x010\x01\x12L\n" +
-	"\vModelConfig\x12\x1d.inference.ModelConfigRequest\x1a\x1e.inference.ModelConfigResponse\x12X\n" +
-	"\x0fModelStatistics\x12!.inference.ModelStatisticsRequest\x1a\".inference.ModelStatisticsResponse\x12X\n" +
-	"\x0fRepositoryIndex\x12!.inference.RepositoryIndexRequest\x1a\".inference.RepositoryIndexResponse\x12d\n" +
-	"\x13RepositoryModelLoad\x12%.inference.RepositoryModelLoadRequest\x1a&.inference.RepositoryModelLoadResponse\x12j\n" +
-	"\x15RepositoryModelUnload\x12'.inference.RepositoryModelUnloadRequest\x1a(.inference.RepositoryModelUnloadResponse\x12s\n" +
-	"\x18SystemSharedMemoryStatus\x12*.inference.SystemSharedMemoryStatusRequest\x1a+.inference.SystemSharedMemoryStatusResponse\x12y\n" +
-	"\x1aSystemSharedMemoryRegister\x12,.inference.SystemSharedMemoryRegisterRequest\x1a-.inference.SystemSharedMemoryRegisterResponse\x12\x7f\n" +
-	"\x1cSystemSharedMemoryUnregister\x12..inference.SystemSharedMemoryUnregisterRequest\x1a/.inference.SystemSharedMemoryUnregisterResponse\x12m\n" +
-	"\x16CudaSharedMemoryStatus\x12(.inference.CudaSharedMemoryStatusRequest\x1a).inference.CudaSharedMemoryStatusResponse\x12s\n" +
-	"\x18CudaSharedMemoryRegister\x12*.inference.CudaSharedMemoryRegisterRequest\x1a+.inference.CudaSharedMemoryRegisterResponse\x12y\n" +
-	"\x1aCudaSharedMemoryUnregister\x12,.inference.CudaSharedMemoryUnregisterRequest\x1a-.inference.CudaSharedMemoryUnregisterResponse\x12O\n" +
-	"\fTraceSetting\x12\x1e.inference.TraceSettingRequest\x1a\x1f.inference.TraceSettingResponse\x12L\n" +
-	"\vLogSettings\x12\x1d.inference.LogSettingsRequest\x1a\x1e.inference.LogSettingsResponseB:Z8github.com/sluice-gateway/sluice/gen/inference;inferenceb\x06proto3"
+	"\x10ModelStreamInfer\x12\x1c.inference.ModelInferRequest\x1a#.inference.ModelStreamInferResponse(\x010\x01\x12\x9d\x01\n" +
+	"\vModelConfig\x12\x1d.inference.ModelConfigRequest\x1a\x1e.inference.ModelConfigResponse\"O\x82\xd3\xe4\x93\x02IZ-\x12+/v2/models/{name}/versions/{version}/config\x12\x18/v2/models/{name}/config\x12\xbb\x01\n" +
+	"\x0fModelStatistics\x12!.inference.ModelStatisticsRequest\x1a\".inference.ModelStatisticsResponse\"a\x82\xd3\xe4\x93\x02[Z\x19\x12\x17/v2/models/{name}/statsZ,\x12*/v2/models/{name}/versions/{version}/stats\x12\x10/v2/models/stats\x12\xa6\x01\n" +
+	"\x0fRepositoryIndex\x12!.inference.RepositoryIndexRequest\x1a\".inference.RepositoryIndexResponse\"L\x82\xd3\xe4\x93\x02F:\x01*Z+:\x01*\"&/v2/repository/{repository_name}/index\"\x14/v2/repository/index\x12\xd8\x01\n" +
+	"\x13RepositoryModelLoad\x12%.inference.RepositoryModelLoadRequest\x1a&.inference.RepositoryModelLoadResponse\"r\x82\xd3\xe4\x93\x02l:\x01*Z>:\x01*\"9/v2/repository/{repository_name}/models/{model_name}/load\"'/v2/repository/models/{model_name}/load\x12\xe2\x01\n" +
+	"\x15RepositoryModelUnload\x12'.inference.RepositoryModelUnloadRequest\x1a(.inference.RepositoryModelUnloadResponse\"v\x82\xd3\xe4\x93\x02p:\x01*Z@:\x01*\";/v2/repository/{repository_name}/models/{model_name}/unload\")/v2/repository/models/{model_name}/unload\x12\xc9\x01\n" +
+	"\x18SystemSharedMemoryStatus\x12*.inference.SystemSharedMemoryStatusRequest\x1a+.inference.SystemSharedMemoryStatusResponse\"T\x82\xd3\xe4\x93\x02NZ-\x12+/v2/systemsharedmemory/region/{name}/status\x12\x1d/v2/systemsharedmemory/status\x12\xd9\x01\n" +
+	"\x1aSystemSharedMemoryRegister\x12,.inference.SystemSharedMemoryRegisterRequest\x1a-.inference.SystemSharedMemoryRegisterResponse\"^\x82\xd3\xe4\x93\x02X:\x01*Z2:\x01*\"-/v2/systemsharedmemory/region/{name}/register\"\x1f/v2/systemsharedmemory/register\x12\xe3\x01\n" +
+	"\x1cSystemSharedMemoryUnregister\x12..inference.SystemSharedMemoryUnregisterRequest\x1a/.inference.SystemSharedMemoryUnregisterResponse\"b\x82\xd3\xe4\x93\x02\\:\x01*Z4:\x01*\"//v2/systemsharedmemory/region/{name}/unregister\"!/v2/systemsharedmemory/unregister\x12\xbf\x01\n" +
+	"\x16CudaSharedMemoryStatus\x12(.inference.CudaSharedMemoryStatusRequest\x1a).inference.CudaSharedMemoryStatusResponse\"P\x82\xd3\xe4\x93\x02JZ+\x12)/v2/cudasharedmemory/region/{name}/status\x12\x1b/v2/cudasharedmemory/status\x12\xcf\x01\n" +
+	"\x18CudaSharedMemoryRegister\x12*.inference.CudaSharedMemoryRegisterRequest\x1a+.inference.CudaSharedMemoryRegisterResponse\"Z\x82\xd3\xe4\x93\x02T:\x01*Z0:\x01*\"+/v2/cudasharedmemory/region/{name}/register\"\x1d/v2/cudasharedmemory/register\x12\xd9\x01\n" +
+	"\x1aCudaSharedMemoryUnregister\x12,.inference.CudaSharedMemoryUnregisterRequest\x1a-.inference.CudaSharedMemoryUnregisterResponse\"^\x82\xd3\xe4\x93\x02X:\x01*Z2:\x01*\"-/v2/cudasharedmemory/region/{name}/unregister\"\x1f/v2/cudasharedmemory/unregister\x12\xd9\x01\n" +
+	"\fTraceSetting\x12\x1e.inference.TraceSettingRequest\x1a\x1f.inference.TraceSettingResponse\"\x87\x01\x82\xd3\xe4\x93\x02\x80\x01Z\x16:\x01*\"\x11/v2/trace/settingZ'\x12%/v2/models/{model_name}/trace/settingZ*:\x01*\"%/v2/models/{model_name}/trace/setting\x12\x11/v2/trace/setting\x12s\n" +
+	"\vLogSettings\x12\x1d.inference.LogSettingsRequest\x1a\x1e.inference.LogSettingsResponse\"%\x82\xd3\xe4\x93\x02\x1fZ\x10:\x01*\"\v/v2/logging\x12\v/v2/loggingB:Z8github.com/sluice-gateway/sluice/gen/inference;inferenceb\x06proto3"
 
 var (
 	file_inference_grpc_service_proto_rawDescOnce sync.Once

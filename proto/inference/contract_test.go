@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -216,12 +217,18 @@ func changed(t *testing.T, change func(svc, config *descriptorpb.FileDescriptorP
 	svc := protodesc.ToFileDescriptorProto(inference.File_inference_grpc_service_proto)
 	config := protodesc.ToFileDescriptorProto(inference.File_inference_model_config_proto)
 	change(svc, config)
-	files, err := protodesc.NewFiles(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{config, svc}})
+	set := []*descriptorpb.FileDescriptorProto{config, svc}
+	for _, options := range []protoreflect.FileDescriptor{
+		annotations.File_google_api_annotations_proto, annotations.File_google_api_http_proto, descriptorpb.File_google_protobuf_descriptor_proto,
+	} {
+		set = append(set, protodesc.ToFileDescriptorProto(options))
+	}
+	files, err := protodesc.NewFiles(&descriptorpb.FileDescriptorSet{File: set})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []protoreflect.FileDescriptor
-	files.RangeFiles(func(fd protoreflect.FileDescriptor) bool {
+	files.RangeFilesByPackage(pkg, func(fd protoreflect.FileDescriptor) bool {
 		out = append(out, fd)
 		return true
 	})
