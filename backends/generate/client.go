@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/wire"
 )
 
 const (
@@ -28,6 +30,8 @@ const (
 	maxHeader = 64 << 10
 	// maxAnswer bounds an answer that is read whole, in bytes.
 	maxAnswer = 64 << 20
+	// readBuffer is what an answer is read into at first, in bytes.
+	readBuffer = 8 << 10
 	// idleConnections are kept for the next requests.
 	idleConnections = 64
 	// drainTime is how long the end of a stream may take to come after its last
@@ -114,19 +118,48 @@ func (c *Client) Infer(ctx context.Context, path string, in, out any) error {
 }
 
 func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		return broken(ctx, err)
-	case len(body) > maxAnswer:
-		return Garbage(fmt.Errorf("the answer is over %d bytes", maxAnswer))
-	case out == nil:
-		return nil
+	body, release, err := readWhole(ctx, resp.Body)
+	defer release()
+	if err != nil || out == nil {
+		return err
 	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return Garbage(err)
 	}
 	return nil
+}
+
+// readWhole reads an answer's body, which the caller's account is charged for
+// until it is released.
+func readWhole(ctx context.Context, r io.Reader) (body []byte, release func(), err error) {
+	account, charged := wire.AccountFrom(ctx), 0
+	release = func() {
+		if account != nil {
+			account.Release(charged)
+		}
+	}
+	for {
+		if len(body) == cap(body) {
+			n := max(readBuffer, cap(body)) // doubles
+			if account != nil {
+				if err := account.Acquire(n); err != nil {
+					return nil, release, err
+				}
+				charged += n
+			}
+			body = append(make([]byte, 0, cap(body)+n), body...)
+		}
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return body, release, nil
+		case err != nil:
+			return nil, release, broken(ctx, err)
+		case len(body) > maxAnswer:
+			return nil, release, Garbage(fmt.Errorf("the answer is over %d bytes", maxAnswer))
+		}
+	}
 }
 
 // Stream sends in as JSON and returns the events of the answer. The caller
@@ -200,7 +233,9 @@ func (c *Client) do(ctx context.Context, method, path string, in any, repeat boo
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	connected := false // a connection was made, so that something may have been sent
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	req, err := http.NewRequestWithContext(traced, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -211,8 +246,11 @@ func (c *Client) do(ctx context.Context, method, path string, in any, repeat boo
 		req.Header["Idempotency-Key"] = nil // net/http then repeats it on a connection that was found closed, and sends no such header
 	}
 	resp, err := c.http.Do(req) //nolint:bodyclose // closed here or by the caller
-	if err != nil {
+	switch {
+	case err != nil && connected:
 		return nil, broken(ctx, err)
+	case err != nil:
+		return nil, broken(ctx, backends.Unsent(err))
 	}
 	if resp.StatusCode/100 != 2 {
 		defer func() { _ = resp.Body.Close() }()
@@ -229,6 +267,12 @@ var ownHeaders = map[string]bool{
 	"trailer": true, "range": true, "x-request-id": true, "forwarded": true, "keep-alive": true, "idempotency-key": true, "x-idempotency-key": true,
 }
 
+// printable tells values that a header can carry: another one would fail the
+// request as if its server were away.
+func printable(v string) bool {
+	return !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
 // headers writes what of the outgoing metadata may be a header, and the
 // credential over it.
 func (c *Client) headers(ctx context.Context, h http.Header, body bool) error {
@@ -239,7 +283,9 @@ func (c *Client) headers(ctx context.Context, h http.Header, body bool) error {
 			continue
 		}
 		for _, v := range values {
-			h.Add(name, v)
+			if printable(v) {
+				h.Add(name, v)
+			}
 		}
 	}
 	h.Set("User-Agent", "sluice")

@@ -77,13 +77,17 @@ func Truncated(cause error) *access.Error {
 }
 
 // broken is the error for a connection that could not be made or broke. It names
-// no address.
+// no address. One that broke carried this request alone, whose own doing that
+// may be; a server that is gone shows when the next one is made.
 func broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return Truncated(err)
+	}
+	if !backends.IsUnsent(err) {
+		err = fmt.Errorf("%w: %w", backends.ErrCallReset, err)
 	}
 	return backends.Away(err)
 }

@@ -26,22 +26,23 @@ type job struct {
 	sampling *Sampling
 	// embed is set where vectors are asked for.
 	embed *EmbedRequest
+	// release gives back what was charged for the request, nil if nothing was.
+	release func()
 	// outputs are those to answer with, in the order of the description.
 	outputs []tensor
 }
 
 // decode checks a request. It asks nobody: that the model exists, and that a
 // model which the parameters choose may be used, is asked when it runs.
-func (b *Backend) decode(req *inference.ModelInferRequest) (*job, *access.Error) {
-	j := &job{id: req.GetId(), model: req.GetModelName()}
+func (j *job) decode(b *Backend, req *inference.ModelInferRequest) *access.Error {
 	j.Model, j.N = j.model, 1
 	for key := range req.GetParameters() {
 		if strings.HasPrefix(key, "triton_") && key != emptyFinalKey {
-			return nil, malformed("parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with 'triton_' are allowed: %s", emptyFinalKey)
+			return malformed("parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with 'triton_' are allowed: %s", emptyFinalKey)
 		}
 	}
 	if v := req.GetModelVersion(); v != "" && v != Version {
-		return nil, unknownVersion(j.model, v)
+		return unknownVersion(j.model, v)
 	}
 	in, err := readInputs(req, b.inputs())
 	if err == nil {
@@ -53,10 +54,13 @@ func (b *Backend) decode(req *inference.ModelInferRequest) (*job, *access.Error)
 	if err == nil {
 		err = j.choose(b.outputs(), req, in)
 	}
-	if err != nil {
-		return nil, err
+	return err
+}
+
+func (j *job) free() {
+	if j.release != nil {
+		j.release()
 	}
-	return j, nil
 }
 
 func unknownVersion(model, version string) *access.Error {

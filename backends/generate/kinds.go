@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -34,131 +35,135 @@ var kindNames = [...]string{
 // String says what a value of the kind must be.
 func (k Kind) String() string { return kindNames[k] }
 
-// casts has a cast for each kind; values are as encoding/json decodes them, with
-// UseNumber, and float64 for numbers that were never text.
-var casts = [...]func(any) (any, bool){
-	Int: castInt, Float: castFloat, Bool: castBool, Text: castText, Texts: castTexts, Ints: castInts,
-	Biases: castBiases, JSON: castJSON, ModelName: castText,
+// casts has a cast for each kind. A value is valid JSON, not null and without
+// blanks around it. Nothing is decoded to find its type out: a short text can
+// make a large tree.
+var casts = [...]func(json.RawMessage) (any, bool){
+	Int:       func(v json.RawMessage) (any, bool) { return castInt(v) },
+	Float:     func(v json.RawMessage) (any, bool) { return castFloat(v) },
+	Bool:      castBool,
+	Text:      castText,
+	Texts:     castTexts,
+	Ints:      castInts,
+	Biases:    castBiases,
+	JSON:      castJSON,
+	ModelName: castText,
 }
 
 // wholeLimit is from where on float64 skips whole numbers.
 const wholeLimit = 1 << 53
 
-func castInt(v any) (any, bool) {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n, true
-		}
-		f, err := v.Float64()
-		return int64(f), err == nil && f == math.Trunc(f) && math.Abs(f) < wholeLimit
-	case float64:
-		return int64(v), v == math.Trunc(v) && math.Abs(v) < wholeLimit
-	case string:
-		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+// scalar returns the text of a string, or the value itself.
+func scalar(v json.RawMessage) (text string, quoted bool) {
+	if v[0] != '"' {
+		return string(v), false
+	}
+	err := json.Unmarshal(v, &text)
+	return text, err == nil
+}
+
+func castInt(v json.RawMessage) (int64, bool) {
+	text, quoted := scalar(v)
+	if quoted {
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 		return n, err == nil
 	}
-	return nil, false
-}
-
-func castFloat(v any) (any, bool) {
-	var f float64
-	var err error
-	switch v := v.(type) {
-	case json.Number:
-		f, err = v.Float64()
-	case float64:
-		f = v
-	case string:
-		v = strings.TrimSpace(v)
-		if strings.Trim(v, "0123456789+-.eE") != "" { // no NaN, no hexadecimal, no underscores
-			return nil, false
-		}
-		f, err = strconv.ParseFloat(v, 64)
-	default:
-		return nil, false
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, true
 	}
-	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
+	f, ok := castFloat(v) // 5.0 is whole
+	return int64(f), ok && f == math.Trunc(f) && math.Abs(f) < wholeLimit
 }
 
-func castBool(v any) (any, bool) {
-	switch v := v.(type) {
-	case bool:
-		return v, true
-	case json.Number:
-		return v == "1", v == "1" || v == "0"
-	case string:
-		yes := v == "true" || v == "True"
-		return yes, yes || v == "false" || v == "False"
+func castFloat(v json.RawMessage) (float64, bool) {
+	text, quoted := scalar(v)
+	if quoted {
+		text = strings.TrimSpace(text)
+	}
+	if strings.Trim(text, "0123456789+-.eE") != "" { // no NaN, no hexadecimal, no underscores
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil
+}
+
+func castBool(v json.RawMessage) (any, bool) {
+	switch text, quoted := scalar(v); {
+	case text == "true", quoted && text == "True", !quoted && text == "1":
+		return true, true
+	case text == "false", quoted && text == "False", !quoted && text == "0":
+		return false, true
 	}
 	return nil, false
 }
 
-func castText(v any) (any, bool) {
-	s, ok := v.(string)
-	return s, ok
+func castText(v json.RawMessage) (any, bool) {
+	text, quoted := scalar(v)
+	return text, quoted
 }
 
-func castTexts(v any) (any, bool) {
-	if s, ok := v.(string); ok {
-		return []string{s}, true
+func castTexts(v json.RawMessage) (any, bool) {
+	if text, quoted := scalar(v); quoted {
+		return []string{text}, true
 	}
-	return castList[string](v, castText)
-}
-
-func castInts(v any) (any, bool) { return castList[int64](v, castInt) }
-
-func castList[T any](v any, cast func(any) (any, bool)) (any, bool) {
-	list, ok := v.([]any)
-	if !ok {
+	var list []*string
+	if v[0] != '[' || json.Unmarshal(v, &list) != nil {
 		return nil, false
 	}
-	out := make([]T, 0, len(list))
-	for _, v := range list {
-		e, ok := cast(v)
-		if !ok {
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		if s == nil {
 			return nil, false
 		}
-		t, _ := e.(T)
-		out = append(out, t)
+		out = append(out, *s)
 	}
 	return out, true
 }
 
-func castBiases(v any) (any, bool) {
-	object, ok := v.(map[string]any)
-	if !ok {
+func castInts(v json.RawMessage) (any, bool) {
+	var list []json.RawMessage
+	if v[0] != '[' || json.Unmarshal(v, &list) != nil {
 		return nil, false
 	}
-	out := make(map[string]float64, len(object))
-	for id, v := range object {
-		if n, err := strconv.ParseUint(id, 10, 31); err != nil || strconv.FormatUint(n, 10) != id {
-			return nil, false
-		}
-		f, ok := castFloat(v)
+	out := make([]int64, 0, len(list))
+	for _, e := range list {
+		n, ok := castInt(e)
 		if !ok {
 			return nil, false
 		}
-		out[id], _ = f.(float64)
+		out = append(out, n)
+	}
+	return out, true
+}
+
+func castBiases(v json.RawMessage) (any, bool) {
+	var object map[string]json.RawMessage
+	if v[0] != '{' || json.Unmarshal(v, &object) != nil {
+		return nil, false
+	}
+	out := make(map[string]float64, len(object))
+	for id, e := range object {
+		if n, err := strconv.ParseUint(id, 10, 31); err != nil || strconv.FormatUint(n, 10) != id {
+			return nil, false
+		}
+		f, ok := castFloat(e)
+		if !ok {
+			return nil, false
+		}
+		out[id] = f
 	}
 	return out, true
 }
 
 // castJSON takes an object, or its text as vLLM's structured_outputs come in
-// Triton. It is written anew, so that no key is there twice.
-func castJSON(v any) (any, bool) {
-	if s, ok := v.(string); ok {
-		dec := json.NewDecoder(strings.NewReader(s))
-		dec.UseNumber()
-		v = nil
-		if err := dec.Decode(&v); err != nil || !ends(dec) {
-			return nil, false
-		}
+// Triton.
+func castJSON(v json.RawMessage) (any, bool) {
+	if text, quoted := scalar(v); quoted {
+		v = json.RawMessage(strings.TrimSpace(text))
 	}
-	object, ok := v.(map[string]any)
-	if !ok {
+	var b bytes.Buffer
+	if len(v) == 0 || v[0] != '{' || json.Compact(&b, v) != nil {
 		return nil, false
 	}
-	b, err := json.Marshal(object)
-	return json.RawMessage(b), err == nil
+	return json.RawMessage(b.Bytes()), true
 }

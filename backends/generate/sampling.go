@@ -55,15 +55,14 @@ func (s Schema) Check(text string) (*Sampling, *access.Error) {
 		return nil, malformed("sampling_parameters are %d bytes, more than %d", len(text), maxSampling)
 	}
 	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, malformed("sampling_parameters must be the text of a JSON object")
 	}
-	values := make(map[string]any)
+	values := make(map[string]json.RawMessage)
 	for dec.More() {
 		t, err := dec.Token()
 		key, ok := t.(string)
-		var value any
+		var value json.RawMessage
 		if err == nil && ok {
 			err = dec.Decode(&value)
 		}
@@ -100,39 +99,47 @@ var (
 // CheckRequest reads sampling parameters out of a request's own parameters,
 // which count where there is no tensor. Its errors are those of [Schema.Check].
 func (s Schema) CheckRequest(params map[string]*inference.InferParameter) (*Sampling, *access.Error) {
-	values := make(map[string]any)
+	values := make(map[string]json.RawMessage)
 	for key, p := range params {
 		if slices.Contains(notSampling, key) || slices.ContainsFunc(notSamplingPrefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
 			continue
 		}
-		switch v := p.GetParameterChoice().(type) {
-		case *inference.InferParameter_BoolParam:
-			values[key] = v.BoolParam
-		case *inference.InferParameter_Int64Param:
-			values[key] = json.Number(fmt.Sprint(v.Int64Param))
-		case *inference.InferParameter_Uint64Param:
-			values[key] = json.Number(fmt.Sprint(v.Uint64Param))
-		case *inference.InferParameter_DoubleParam:
-			values[key] = v.DoubleParam
-		case *inference.InferParameter_StringParam:
-			values[key] = v.StringParam
-		default:
-			return nil, malformed("parameter %s has no value", access.Quote(key))
+		value, err := json.Marshal(choice(p))
+		if err != nil {
+			return nil, malformed("parameter %s must be a finite number", access.Quote(key))
 		}
+		values[key] = value
 	}
 	return s.cast(values)
 }
 
+// choice is a parameter's value; nil where nothing is set.
+func choice(p *inference.InferParameter) any {
+	switch v := p.GetParameterChoice().(type) {
+	case *inference.InferParameter_BoolParam:
+		return v.BoolParam
+	case *inference.InferParameter_Int64Param:
+		return v.Int64Param
+	case *inference.InferParameter_Uint64Param:
+		return v.Uint64Param
+	case *inference.InferParameter_DoubleParam:
+		return v.DoubleParam
+	case *inference.InferParameter_StringParam:
+		return v.StringParam
+	}
+	return nil
+}
+
 // cast gives each value the type that the server wants. A null is a parameter
 // that is not there, as None is to vLLM.
-func (s Schema) cast(values map[string]any) (*Sampling, *access.Error) {
+func (s Schema) cast(values map[string]json.RawMessage) (*Sampling, *access.Error) {
 	out := &Sampling{Values: make(map[string]any, len(values)), N: 1}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		p, known := s[key]
 		if !known {
 			return nil, malformed("unknown sampling parameter %s%s", access.Quote(key), access.DidYouMean(key, slices.Sorted(maps.Keys(s))))
 		}
-		if values[key] == nil {
+		if string(values[key]) == "null" {
 			continue
 		}
 		v, ok := casts[p.Kind](values[key])

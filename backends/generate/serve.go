@@ -12,22 +12,72 @@ import (
 // written for the server.
 const copies = 2
 
+const (
+	// maxFrame bounds what of a request is not raw data, in bytes. Decoded, small
+	// fields become many times what they were.
+	maxFrame = 1 << 20
+	// maxTensors bounds how many inputs, outputs and raw contents there are.
+	maxTensors = 64
+)
+
 // decoupledText is what Triton answers to ModelInfer for a decoupled model.
 const decoupledText = "ModelInfer RPC doesn't support models with decoupled transaction policy"
 
-// serve runs one request. Its answers go to send, encoded for a stream or not;
-// its error is the caller's to tell.
-func (b *Backend) serve(ctx context.Context, account *wire.Account, req *inference.ModelInferRequest, size int, streams bool, send func([]byte) error) error {
+// accept reads a request, whatever it came as, and charges the account for it;
+// whoever gets the job releases it. With an error, the job has only what is
+// known by then of the request's id and model.
+func (b *Backend) accept(from any, account *wire.Account) (*job, error) {
+	j := new(job)
+	if err := frame(from); err != nil {
+		return j, err
+	}
+	req := new(inference.ModelInferRequest)
+	size, err := receive(from, req)
+	if err != nil {
+		return j, err
+	}
+	j.id, j.model = req.GetId(), req.GetModelName()
+	if refused := j.decode(b, req); refused != nil {
+		return j, refused
+	}
 	if account != nil {
 		if err := account.Acquire(copies * size); err != nil {
-			return err
+			return j, err
 		}
-		defer account.Release(copies * size)
+		j.release = func() { account.Release(copies * size) }
 	}
-	j, refused := b.decode(req)
-	if refused != nil {
-		return refused
+	return j, nil
+}
+
+// frame refuses what would cost far more to decode than to send.
+func frame(from any) error {
+	m, ok := from.(*wire.Message)
+	if h, over := from.(wire.HandOver); over {
+		m, ok = h.Message, true
 	}
+	if !ok {
+		return nil
+	}
+	view, err := m.InferRequest()
+	if err != nil {
+		return err
+	}
+	if view.NumInputs() > maxTensors || view.NumOutputs() > maxTensors || view.NumRaw() > maxTensors {
+		return malformed("a request has at most %d inputs, outputs and raw contents", maxTensors)
+	}
+	rest := m.Len()
+	for raw := range view.Raw() {
+		rest -= raw.Len()
+	}
+	if rest > maxFrame {
+		return malformed("a request has %d bytes beside its raw contents, more than %d; send the data in raw_input_contents", rest, maxFrame)
+	}
+	return nil
+}
+
+// run answers a job. Its answers go to send, encoded for a stream or not; its
+// error is the caller's to tell.
+func (b *Backend) run(ctx context.Context, j *job, streams bool, send func([]byte) error) error {
 	if !streams && (j.Stream || b.opts.StrictDecoupled && !b.opts.Embeds) {
 		return unsupported(decoupledText)
 	}
@@ -35,15 +85,11 @@ func (b *Backend) serve(ctx context.Context, account *wire.Account, req *inferen
 		return err
 	}
 	began := time.Now()
-	answers, err := 0, error(nil)
-	counted := func(answer []byte) error {
-		answers++
-		return send(answer)
-	}
+	var err error
 	if j.embed != nil {
-		err = b.embed(ctx, j, newEncoder(j, streams, 1), counted)
+		err = b.embed(ctx, j, newEncoder(j, streams, 1), send)
 	} else {
-		err = newGeneration(j, newEncoder(j, streams, j.N), counted).run(ctx, b.opts.Server)
+		err = newGeneration(j, newEncoder(j, streams, j.N), send).run(ctx, b.opts.Server)
 	}
 	b.counts.add(j.Model, time.Since(began), err == nil)
 	return err
@@ -51,13 +97,13 @@ func (b *Backend) serve(ctx context.Context, account *wire.Account, req *inferen
 
 // infer answers ModelInfer.
 func (b *Backend) infer(ctx context.Context, from any) (any, error) {
-	req := new(inference.ModelInferRequest)
-	size, err := receive(from, req)
+	j, err := b.accept(from, wire.AccountFrom(ctx))
 	if err != nil {
 		return nil, err
 	}
+	defer j.free()
 	var whole []byte
-	err = b.serve(ctx, wire.AccountFrom(ctx), req, size, false, func(answer []byte) error {
+	err = b.run(ctx, j, false, func(answer []byte) error {
 		whole = answer
 		return nil
 	})

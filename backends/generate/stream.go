@@ -82,17 +82,17 @@ func (s *stream) SendMsg(m any) error {
 		}
 		return status.Error(codes.Internal, "SendMsg called after CloseSend")
 	}
-	req := new(inference.ModelInferRequest)
-	size, err := receive(m, req)
-	go s.serve(req, size, err)
+	j, err := s.backend.accept(m, s.account)
+	go s.serve(j, err)
 	return nil
 }
 
 // serve answers one request.
-func (s *stream) serve(req *inference.ModelInferRequest, size int, err error) {
+func (s *stream) serve(j *job, err error) {
 	defer s.leave()
+	defer j.free()
 	if err == nil {
-		err = caught(func() error { return s.backend.serve(s.ctx, s.account, req, size, true, s.send) })
+		err = caught(func() error { return s.backend.run(s.ctx, j, true, s.send) })
 	}
 	if err == nil || s.ctx.Err() != nil {
 		return
@@ -103,14 +103,14 @@ func (s *stream) serve(req *inference.ModelInferRequest, size int, err error) {
 			slog.String("backend", s.backend.Name()), slog.Any("error", err), slog.Any("cause", cause))
 	}
 	if own {
-		_ = s.send(failure(req.GetId(), "", e.Message, e.Reason, true))
+		_ = s.send(failure(j.id, "", e.Message, e.Reason, true))
 		return
 	}
 	text := "internal error; the gateway's log says more"
 	if st, ok := status.FromError(err); ok {
 		text = st.Message()
 	}
-	_ = s.send(failure(req.GetId(), req.GetModelName(), text, "", false))
+	_ = s.send(failure(j.id, j.model, text, "", false))
 }
 
 // leave ends one request, and the answers after the last one.
