@@ -12,14 +12,6 @@ import (
 	"github.com/sluice-gateway/sluice/gen/inference"
 )
 
-// inferRequest is a request for whichever of the two kinds of calls there is.
-func (h Harness) inferRequest(id string) *inference.ModelInferRequest {
-	if _, none := h.Lacks[Infer]; none {
-		return h.Stream.request(id)
-	}
-	return h.Infer.request(id)
-}
-
 // calls has the two ways to infer, those that the backend has.
 func (h Harness) calls() map[Ability]func(context.Context, backends.Backend) error {
 	all := map[Ability]func(context.Context, backends.Backend) error{

@@ -1,6 +1,7 @@
 package mlserver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -63,8 +64,11 @@ func (r *request) carry(up grpc.ClientStream, failed error) {
 			return
 		}
 	}
+	if errors.Is(failed, context.Canceled) || errors.Is(failed, context.DeadlineExceeded) {
+		<-r.stream.ctx.Done() // at once, if not already; the stream itself says so
+	}
 	if r.stream.ctx.Err() != nil {
-		return // the stream itself says so
+		return
 	}
 	if last := r.last(failed); last != nil {
 		r.stream.put(last)

@@ -72,6 +72,8 @@ func (s *stream) SendMsg(m any) error {
 	select {
 	case s.room <- struct{}{}:
 	case <-s.ctx.Done():
+	}
+	if s.ctx.Err() != nil {
 		return io.EOF // the reason is what is received, as gRPC has it
 	}
 	s.begin()
