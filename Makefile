@@ -111,6 +111,11 @@ bench-smoke: ## only whether the benchmarks run
 	bench/install.sh
 	bench/run.sh -smoke
 
+.PHONY: bench-masking
+bench-masking: ## detectors beside Presidio: accuracy, speed (see docs/MASKING.md)
+	bench/masking/install.sh
+	bench/masking/run.sh
+
 # go test fuzzes one function of one package at a time.
 .PHONY: fuzz
 fuzz: ## every fuzz function for FUZZTIME (10m) each

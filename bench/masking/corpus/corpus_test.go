@@ -143,3 +143,36 @@ func TestPartsShareNoTemplate(t *testing.T) {
 		t.Errorf("a line is in both parts: %q", both)
 	}
 }
+
+func TestLinesHoldOneHitInAHundred(t *testing.T) {
+	kinds := []string{"EMAIL", "CARD"}
+	hits, lines := 0, 0
+	address := regexp.MustCompile(`\w@\w+\.\w|\d{4}[- ]?\d{4}[- ]?\d{4}|\d{4}[- ]?\d{6}`)
+	for line := range strings.Lines(corpus.Lines(corpus.HeldOut, 1, 1<<20, corpus.Prose, kinds)) {
+		lines++
+		if address.MatchString(line) {
+			hits++
+		}
+	}
+	if share := float64(hits) / float64(lines); share < 0.007 || share > 0.013 {
+		t.Errorf("%d of %d lines", hits, lines)
+	}
+}
+
+func TestTokensAreTheText(t *testing.T) {
+	text := corpus.Sentences(1, 1<<16, false) + " number 123456, a-b"
+	tokens := corpus.Tokens(text, 1)
+	if strings.Join(tokens, "") != text {
+		t.Fatal("the tokens are not the text")
+	}
+	sum := 0
+	for _, token := range tokens {
+		if len(token) > 8 || !utf8.ValidString(token) {
+			t.Fatalf("a token %q", token)
+		}
+		sum += len(token)
+	}
+	if mean := float64(sum) / float64(len(tokens)); mean < 3 || mean > 5 {
+		t.Errorf("tokens are of %.1f bytes", mean)
+	}
+}

@@ -68,7 +68,7 @@ func (s *source) urlCredentials(scheme string) value {
 	if scheme == "" {
 		scheme = s.format([]string{"postgres", "postgresql", "mysql", "mongodb+srv", "amqp", "https", "redis", "*ftp", "*jdbc:mariadb", "*http"})
 	}
-	behind := "@" + s.format([]string{"db.internal", "10.0.3.7:5432", "cache-1:6379", "git.example.com", "*localhost:27017"}) + "/" + s.some(5, lower)
+	behind := "@" + s.format([]string{"db.internal", "db-3:5432", "cache-1:6379", "git.example.com", "*localhost:27017"}) + "/" + s.some(5, lower)
 	return value{before: scheme + "://", text: user + ":" + password, behind: behind}
 }
 
