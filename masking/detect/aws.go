@@ -14,7 +14,11 @@ func newAWSKey() *Detector {
 		keyForm{prefix: "ACCA", body: isCapital, least: 16, most: 16},
 	)
 	ids := d.verify
+	behind := d.behind
 	d.anchors += "kK"
+	d.behind = func(anchor, before byte) bool {
+		return behind(anchor, before) || lowered(anchor) == 'k' && (is(before, isSep) || lowered(before) == 's')
+	}
 	d.verify = func(w *window, e *entry, at int) {
 		ids(w, e, at)
 		awsSecret(w, e, at)

@@ -4,10 +4,11 @@ package detect
 // the right check digit, in groups as they are printed or in any other even
 // way.
 var card = &Detector{
-	info:     Info{"CARD", "payment card numbers (issuer's prefix and length, Luhn check digit)", 19 + 18*maxBetween, 0.5},
-	inDigits: true,
-	lower:    []string{"tracking*", "isbn", "imei", "uuid"},
-	raise:    []string{"card*", "visa", "mastercard", "amex", "credit", "debit", "pan", "karte*", "kreditkarte*", "carte", "tarjeta", "cvv", "cvc"},
+	info:      Info{"CARD", "payment card numbers (issuer's prefix and length, Luhn check digit)", 19 + 18*maxBetween, 0.5},
+	inDigits:  true,
+	minDigits: 12,
+	lower:     []string{"tracking*", "isbn", "imei", "uuid"},
+	raise:     []string{"card*", "visa", "mastercard", "amex", "credit", "debit", "pan", "karte*", "kreditkarte*", "carte", "tarjeta", "cvv", "cvc"},
 	verify: func(w *window, e *entry, at int) {
 		if w.wordBefore(at) {
 			return

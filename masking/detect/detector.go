@@ -9,6 +9,13 @@ type Detector struct {
 	// where a run of digits begins.
 	anchors  string
 	inDigits bool
+	// minDigits and minGroups are what the digits there must have, so that it is
+	// asked; see cluster.
+	minDigits, minGroups int
+
+	// behind, where it is set, tells whether an anchor is worth a look with this
+	// byte before it.
+	behind func(anchor, before byte) bool
 
 	// verify tells the scanner of a match around the anchor at b[at], by hit,
 	// or that more bytes have to be seen, by wait.

@@ -13,6 +13,7 @@ var email = &Detector{
 	info:    Info{"EMAIL", "mail addresses", maxEmail, 0.5},
 	anchors: "@",
 	lag:     maxLocal,
+	behind:  func(_, before byte) bool { return is(before, isLocal) },
 	verify: func(w *window, e *entry, at int) {
 		start := localStart(w, at)
 		if start == at {
@@ -36,6 +37,9 @@ var email = &Detector{
 // localStart is where the local part before b[at] begins, at if there is none.
 func localStart(w *window, at int) int {
 	from := max(w.floor, at-maxLocal)
+	if w.fold != nil { // written as escapes, it must leave space for the domain
+		from = max(from, w.fold.ceil(w.fold.org(at)-w.reach/2))
+	}
 	start := at
 	for start > from && is(w.b[start-1], isLocal) {
 		start--

@@ -28,19 +28,28 @@ func (s *Set) Find(text []byte, dst []Match) []Match {
 	if f == nil {
 		f = &finder{}
 	}
-	f.w = window{b: text, eof: true, reach: s.reach}
-	if plain(text) < len(text) {
-		f.fold.fold(text, 0, true)
-		f.w.fold, f.w.b = &f.fold, f.fold.b
-	}
-	for s.next(&f.w) {
-		m := f.w.best
-		start, end := f.w.span(m.start, m.end)
-		f.w.floor = m.end
-		if swallow := s.entries[m.index].swallow; swallow != nil {
-			f.w.floor, _ = swallow(&f.w, m.end)
-			end = f.w.org(f.w.floor)
+	w := &f.w
+	*w = window{b: text, eof: true, reach: s.reach}
+	for {
+		if !s.next(w) {
+			if !w.unplain {
+				break
+			}
+			f.refold(text)
+			continue
 		}
+		m := w.best
+		start, end := w.span(m.start, m.end)
+		floor := m.end
+		if swallow := s.entries[m.index].swallow; swallow != nil {
+			if !w.known(len(text), 0) {
+				f.refold(text)
+				continue
+			}
+			floor, _ = swallow(w, m.end)
+			end = w.org(floor)
+		}
+		w.floor = floor
 		dst = append(dst, Match{start, end, m.index, m.score})
 	}
 	f.w.b, f.w.fold = nil, nil
@@ -49,4 +58,11 @@ func (s *Set) Find(text []byte, dst []Match) []Match {
 	}
 	s.finders.Put(f)
 	return dst
+}
+
+// refold goes on with folded text.
+func (f *finder) refold(text []byte) {
+	f.fold.fold(text, 0, true)
+	f.w.floor = f.fold.ceil(f.w.floor)
+	f.w.b, f.w.fold, f.w.unplain = f.fold.b, &f.fold, false
 }

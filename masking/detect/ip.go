@@ -7,12 +7,13 @@ const maxIP = 45 // ABCD:ABCD:ABCD:ABCD:ABCD:ABCD:192.168.158.190
 // ip finds IP addresses of both kinds. Four numbers of a version are none
 // where a word says so.
 var ip = &Detector{
-	info:     Info{"IP", "IP addresses, v4 and v6", maxIP, 0.5},
-	inDigits: true,
-	anchors:  ":",
-	lag:      4,
-	raise:    []string{"ip", "ips", "ipv4", "ipv6", "addr*", "host*", "server*", "client*", "from", "inet*", "ping", "dns", "gateway", "subnet"},
-	lower:    []string{"version*", "ver", "v", "release*", "build", "firmware", "sdk", "driver*", "section", "chapter", "asn"},
+	info:      Info{"IP", "IP addresses, v4 and v6", maxIP, 0.5},
+	inDigits:  true,
+	minDigits: 4, minGroups: 4,
+	anchors: ":",
+	lag:     4,
+	raise:   []string{"ip", "ips", "ipv4", "ipv6", "addr*", "host*", "server*", "client*", "from", "inet*", "ping", "dns", "gateway", "subnet"},
+	lower:   []string{"version*", "ver", "v", "release*", "build", "firmware", "sdk", "driver*", "section", "chapter", "asn"},
 	verify: func(w *window, e *entry, at int) {
 		if w.b[at] == ':' {
 			ipv6(w, e, at)

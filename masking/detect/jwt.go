@@ -11,6 +11,7 @@ var jwt = &Detector{
 	info:    Info{"JWT", "JSON web tokens", 0, 0.5},
 	anchors: "J",
 	lag:     2,
+	behind:  func(_, before byte) bool { return before == 'y' },
 	verify: func(w *window, e *entry, at int) {
 		start := at - 2
 		if start < w.floor || w.b[start] != 'e' || w.b[start+1] != 'y' || w.wordBefore(start) {

@@ -1,6 +1,9 @@
 package detect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // keyForm is how a provider's keys look: what they begin with, and how much of
 // what follows.
@@ -36,8 +39,22 @@ func newKeys(info Info, forms ...keyForm) *Detector {
 			keys[i].verify(w, e, at)
 		}
 	}
+	d.behind = func(anchor, before byte) bool {
+		return slices.ContainsFunc(keys, func(k anchoredKey) bool {
+			return k.prefix[k.at] == anchor && (k.at == 0 || k.prefix[k.at-1] == before)
+		})
+	}
+	var inside [256]bool // bytes with which the beginning of a prefix ends
+	for _, f := range forms {
+		for k := range len(f.prefix) - 1 {
+			inside[f.prefix[k]] = true
+		}
+	}
 	d.open = func(w *window, _ *entry) int {
 		first := len(w.b)
+		if first == 0 || !inside[w.b[first-1]] {
+			return first
+		}
 		for i := range keys {
 			first = min(first, w.prefixOpen(keys[i].prefix, isWord))
 		}

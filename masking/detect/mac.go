@@ -6,6 +6,7 @@ var mac = &Detector{
 	info:    Info{"MAC", "hardware addresses (00:1b:44:11:3a:b7, 001b.4411.3ab7)", 17, 0.5},
 	anchors: ":-.",
 	lag:     4,
+	behind:  func(_, before byte) bool { return is(before, isHex) },
 	verify: func(w *window, e *entry, at int) {
 		sep := w.b[at]
 		size, groups := 2, 6

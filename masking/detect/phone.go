@@ -6,9 +6,10 @@ const maxPhone = 15 // ITU-T E.164
 // which they are written at home in many countries. Forms that other numbers
 // have too need a word that says so.
 var phone = &Detector{
-	info:     Info{"PHONE", "telephone numbers (E.164 and common national forms)", 2 + maxPhone + 14*maxBetween, 0.5},
-	inDigits: true,
-	lag:      2,
+	info:      Info{"PHONE", "telephone numbers (E.164 and common national forms)", 2 + maxPhone + 14*maxBetween, 0.5},
+	inDigits:  true,
+	minDigits: 7,
+	lag:       2,
 	raise: []string{
 		"phone*", "tel", "tél", "tele*", "télé*", "mobile*", "mob", "cell*", "call*", "fax", "contact*", "sms", "whatsapp", "dial",
 		"handy*", "mobil*", "rufnummer", "anruf*", "portable", "móvil", "celular", "cellulare", "ring", "hotline", "number is",
@@ -85,13 +86,15 @@ func international(w *window, e *entry, c *cluster, r phoneRun) {
 			least, most = 11, 11 // North America
 		}
 	}
-	score := w.contextScore(e, r.start, base)
-	if r.open && c.digits <= most+skip && score >= e.threshold {
-		w.wait(r.start)
+	if r.open && c.digits <= most+skip {
+		if w.contextScore(e, r.start, base) >= e.threshold {
+			w.wait(r.start)
+		}
+		return
 	}
 	for n := most; n >= least; n-- {
 		if g := c.endsIn(n + skip); g >= 0 && g < r.n && !w.goesOn(c, g) {
-			w.hit(e, r.start, c.groups[g].end, score)
+			w.hit(e, r.start, c.groups[g].end, w.contextScore(e, r.start, base))
 			return
 		}
 	}
@@ -139,17 +142,24 @@ var phoneForms = []phoneForm{
 
 // national looks for a number in one of the forms.
 func national(w *window, e *entry, c *cluster, r phoneRun) {
-	delta := w.contextScore(e, r.start, 0.5) - 0.5
+	delta, known := float32(0), false
 	for i := range phoneForms {
 		f := &phoneForms[i]
-		if f.paren && !r.mark || f.score+delta < e.threshold || !f.begins(c) {
+		if f.paren && !r.mark || !f.begins(c) {
 			continue
 		}
-		score := f.score + delta
-		switch full, may := f.fits(c, r); {
+		full, may := f.fits(c, r)
+		if !full && !may {
+			continue
+		}
+		if !known {
+			delta, known = w.contextScore(e, r.start, 0.5)-0.5, true
+		}
+		switch score := f.score + delta; {
+		case score < e.threshold:
 		case may:
 			w.wait(r.start)
-		case full && !w.goesOn(c, len(f.sizes)-1):
+		case !w.goesOn(c, len(f.sizes)-1):
 			w.hit(e, r.start, c.groups[len(f.sizes)-1].end, min(1, score))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 var privateKey = &Detector{
 	info:    Info{"PRIVATE_KEY", "private keys (-----BEGIN … PRIVATE KEY)", 0, 0.5},
 	anchors: "-",
+	behind:  func(_, before byte) bool { return before != '-' },
 	verify: func(w *window, e *entry, at int) {
 		if w.before(at) == '-' {
 			return

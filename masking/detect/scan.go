@@ -9,6 +9,7 @@ func (s *Set) register(e *entry) {
 	}
 	if e.inDigits {
 		s.digits = append(s.digits, e.index)
+		s.digitLag = max(s.digitLag, e.lag)
 	}
 	if e.open != nil {
 		s.opens = append(s.opens, e.index)
@@ -50,55 +51,106 @@ func (s *Set) share() {
 func (s *Set) settle() {
 	for b := range s.hot {
 		if s.hot[b] > 0 || len(s.digits) > 0 && is(byte(b), isDigit) {
-			s.stop[b] = 1
+			s.folded[b] = 1
+		}
+		if s.plain[b] = s.folded[b]; special[b] {
+			s.plain[b] = 1
+		}
+	}
+	s.behind = make([][256]bool, len(s.lists))
+	for anchor, list := range s.hot {
+		for _, index := range s.lists[list] {
+			for b := range s.behind[list] {
+				behind := s.entries[index].behind
+				s.behind[list][b] = s.behind[list][b] || behind == nil || behind(byte(anchor), byte(b))
+			}
 		}
 	}
 }
 
 // next finds the first match from w.floor on that is certain. Where there is
-// none, all before w.hold is clear.
+// none, all before w.hold is clear, unless w.unplain says that the bytes have
+// to be folded before anything can be told.
 func (s *Set) next(w *window) bool {
 	w.best.index, w.hold = -1, len(w.b)
-	i := w.floor
+	i, stops := w.floor, &s.folded
+	if w.fold == nil {
+		stops = &s.plain
+	}
 	for {
 		stop := len(w.b)
 		if w.best.index >= 0 {
 			stop = min(stop, w.best.start+s.lag+1)
 		}
-		if i = s.skip(w.b[:stop], i); i == stop {
+		if i = skip(w.b[:stop], i, stops); i >= stop {
 			break
 		}
-		s.ask(w, i)
-		i++
+		if w.fold == nil && special[w.b[i]] {
+			w.unplain = true
+			return false
+		}
+		i = s.ask(w, i)
 	}
-	if !w.eof && i == len(w.b) {
+	if w.best.index >= 0 && !w.known(w.best.start+w.reach, i) {
+		return false
+	}
+	if !w.eof && i >= len(w.b) {
 		for _, index := range s.opens {
 			e := &s.entries[index]
-			w.wait(w.alignStart(max(w.floor, e.open(w, e))))
+			w.wait(w.alignStart(max(w.floor, w.undecided(), e.open(w, e))))
 		}
 	}
 	return w.best.index >= 0 && w.best.start < w.hold
 }
 
-// skip is the next byte from i on that may be an anchor.
-func (s *Set) skip(b []byte, i int) int {
-	for i < len(b) && s.stop[b[i]] == 0 {
+// skip is the next byte from i on where there may be something to do.
+func skip(b []byte, i int, stops *[256]uint8) int {
+	for ; i+4 <= len(b); i += 4 {
+		if q := b[i : i+4 : i+4]; stops[q[0]]|stops[q[1]]|stops[q[2]]|stops[q[3]] != 0 {
+			break
+		}
+	}
+	for i < len(b) && stops[b[i]] == 0 {
 		i++
 	}
 	return i
 }
 
-// ask has the entries look for matches around the anchor b[i].
-func (s *Set) ask(w *window, i int) {
+// ask has the entries look for matches around the anchor b[i], and says from
+// where on to look for another.
+func (s *Set) ask(w *window, i int) int {
 	c := w.b[i]
-	for _, index := range s.lists[s.hot[c]] {
-		e := &s.entries[index]
-		e.verify(w, e, i)
+	list := s.hot[c]
+	far := 0 // what does not begin so far before its anchor can't be better than the best
+	if w.best.index >= 0 {
+		far = i - w.best.start
 	}
-	if c-'0' < 10 && (i == 0 || w.b[i-1]-'0' >= 10) {
-		w.group.begin = -1
-		for _, index := range s.digits {
-			e := &s.entries[index]
+	if s.behind[list][w.before(i)] {
+		for _, index := range s.lists[list] {
+			if e := &s.entries[index]; e.lag >= far {
+				e.verify(w, e, i)
+			}
+		}
+	}
+	if c-'0' >= 10 {
+		return i + 1
+	}
+	if far <= s.digitLag && (i == 0 || w.b[i-1]-'0' >= 10) {
+		s.askDigits(w, i, far)
+	}
+	for i++; list == 0 && i < len(w.b) && w.b[i]-'0' < 10; i++ {
+	}
+	return i
+}
+
+// askDigits has the entries look for matches around the run of digits that
+// begins at b[i].
+func (s *Set) askDigits(w *window, i, far int) {
+	w.group.begin = -1
+	n := w.cluster(i)
+	for _, index := range s.digits {
+		e := &s.entries[index]
+		if e.lag >= far && (n.open || n.digits >= e.minDigits && n.n >= e.minGroups) {
 			e.verify(w, e, i)
 		}
 	}

@@ -49,11 +49,14 @@ type Set struct {
 	reach    int // bytes that a decision sees from the beginning of a match on
 	lag      int // most symbols between the beginning of a match and its anchor
 
-	stop   [256]uint8  // not 0: at this byte some entry may have to be asked
-	hot    [256]uint16 // which of lists to ask at a byte
-	lists  [][]int     // entries to ask at an anchor; the first is empty
-	digits []int       // entries to ask where a run of digits begins
-	opens  []int       // entries that may begin before their anchor is seen
+	plain    [256]uint8  // not 0: at this byte there may be something to do
+	folded   [256]uint8  // the same where the text is folded
+	hot      [256]uint16 // which of lists to ask at a byte
+	behind   [][256]bool // for each list: bytes before the anchor with which it is worth a look
+	lists    [][]int     // entries to ask at an anchor; the first is empty
+	digits   []int       // entries to ask where a run of digits begins
+	digitLag int         // the longest lag of these, -1: there are none
+	opens    []int       // entries that may begin before their anchor is seen
 
 	finders sync.Pool // of *finder
 }
@@ -78,7 +81,7 @@ func Compile(entries []Entry, o Options) (*Set, error) {
 		return nil, fmt.Errorf("hold_back %d: must be from %d to %d bytes", o.HoldBack, MinHoldBack, MaxHoldBack)
 	}
 	s := &Set{entries: make([]entry, len(entries)), holdBack: o.HoldBack, reach: o.HoldBack - longestSymbol}
-	s.lists = [][]int{nil}
+	s.lists, s.digitLag = [][]int{nil}, -1
 	var problems []error
 	for i, e := range entries {
 		if err := s.entries[i].set(i, e, s.reach); err != nil {

@@ -3,50 +3,57 @@ package detect
 // ssn finds US social security numbers: 3-2-4 digits, or nine in context.
 // Areas, groups and serials that are never given are none.
 var ssn = &Detector{
-	info:     Info{"SSN", "US social security numbers (536-90-4399; nine digits in context)", 9 + 2*maxBetween, 0.5},
-	inDigits: true,
-	raise:    []string{"ssn*", "social", "soc", "tax"},
-	lower:    []string{"order*", "invoice*", "ticket*", "part", "sku"},
+	info:      Info{"SSN", "US social security numbers (536-90-4399; nine digits in context)", 9 + 2*maxBetween, 0.5},
+	inDigits:  true,
+	minDigits: 9,
+	raise:     []string{"ssn*", "social", "soc", "tax"},
+	lower:     []string{"order*", "invoice*", "ticket*", "part", "sku"},
 	verify: func(w *window, e *entry, at int) {
 		if w.wordBefore(at) || w.joined(at) {
 			return
 		}
 		c := w.cluster(at)
-		score := ssnScore(w, e, c)
-		if score < e.threshold {
+		base := ssnBase(c)
+		if base == 0 {
 			return
 		}
-		if c.open && c.digits <= 9 {
-			w.wait(at)
+		g := c.endsIn(9)
+		hit := (g == 0 || g == 2) && ssnGiven(c.value[:9]) && !w.goesOn(c, g)
+		if !hit && !c.open {
+			return
 		}
-		if g := c.endsIn(9); g == 0 || g == 2 {
-			if ssnGiven(c.value[:9]) && !w.goesOn(c, g) {
-				w.hit(e, at, c.groups[g].end, score)
-			}
+		switch score := w.contextScore(e, at, base); {
+		case c.open && c.digits <= 9 && score >= e.threshold:
+			w.wait(at)
+		case hit:
+			w.hit(e, at, c.groups[g].end, score)
 		}
 	},
 }
 
-// ssnScore is the score of the cluster as far as it goes, 0 if its groups are
-// none of a number.
-func ssnScore(w *window, e *entry, c *cluster) float32 {
-	if first := c.groups[0].len(); first > 3 || c.n == 1 && first < 3 && !c.open {
-		if first > 9 || c.n > 1 && first != 9 {
+// ssnBase is the score of a number of these groups, 0 if it can't be one, also
+// not when more of it comes.
+func ssnBase(c *cluster) float32 {
+	first := &c.groups[0]
+	if first.len() > 3 || c.n == 1 && !c.open {
+		if first.len() == 9 || first.len() < 9 && c.n == 1 && c.cut {
+			return 0.2
+		}
+		return 0
+	}
+	if first.len() < 3 && !(c.n == 1 && c.cut) {
+		return 0
+	}
+	for i := 1; i < min(c.n, 3); i++ {
+		g, want := &c.groups[i], 2*i
+		if g.sep != c.groups[1].sep || g.width != c.groups[1].width || g.len() > want || g.len() < want && !(c.cut && i == c.n-1) {
 			return 0
 		}
-		return w.contextScore(e, c.groups[0].start, 0.2)
 	}
-	if c.n > 1 && (c.groups[0].len() != 3 || c.groups[1].len() > 2 || c.n > 2 && c.groups[1].len() != 2) {
-		return 0
-	}
-	if c.n > 2 && (c.groups[2].len() > 4 || c.groups[2].sep != c.groups[1].sep || c.groups[2].width != c.groups[1].width) {
-		return 0
-	}
-	base := float32(0.85)
 	if c.n > 1 && c.groups[1].sep != '-' {
-		base = 0.6
+		return 0.6
 	}
-	return w.contextScore(e, c.groups[0].start, base)
+	return 0.85
 }
 
 // ssnGiven tells whether numbers like this one are given to people.

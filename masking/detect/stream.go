@@ -35,7 +35,7 @@ type Stream struct {
 	pos   int    // raw[:pos] is given out
 	keep  int    // raw[:keep] is not looked at any more
 	run   int    // ignorable characters before raw[keep]
-	dirty bool   // raw is not plain
+	dirty bool   // raw has to be folded
 
 	inside int     // entry of the match that raw[pos] is in, -1: none
 	score  float32 // its score
@@ -63,7 +63,6 @@ func (st *Stream) Write(chunk []byte, dst []Event) []Event {
 	}
 	st.slide()
 	st.raw = append(st.raw, chunk...)
-	st.dirty = st.dirty || plain(chunk) < len(chunk)
 	return st.decide(dst, false)
 }
 
@@ -94,11 +93,9 @@ func (st *Stream) slide() {
 // decide gives out what can be told of raw.
 func (st *Stream) decide(dst []Event, eof bool) []Event {
 	w := &st.w
-	*w = window{b: st.raw, floor: st.pos, eof: eof, reach: st.set.reach}
-	if st.dirty {
-		st.fold.fold(st.raw, st.run, eof)
-		w.b, w.fold = st.fold.b, &st.fold
-		w.floor = w.fold.ceil(st.pos)
+	w.b, w.fold, w.floor, w.eof, w.reach, w.plainTo, w.unplain = st.raw, nil, st.pos, eof, st.set.reach, 0, false
+	if st.dirty || st.inside >= 0 && !w.known(len(st.raw), 0) {
+		st.refold()
 	}
 	for {
 		if st.inside >= 0 {
@@ -106,14 +103,26 @@ func (st *Stream) decide(dst []Event, eof bool) []Event {
 				break
 			}
 		}
-		if !st.set.next(w) {
+		if st.set.next(w) {
+			dst = st.match(dst)
+			continue
+		}
+		if !w.unplain {
 			dst = st.clear(dst, w.org(w.hold))
 			break
 		}
-		dst = st.match(dst)
+		st.refold()
 	}
 	st.forget()
 	return dst
+}
+
+// refold goes on with folded text.
+func (st *Stream) refold() {
+	w := &st.w
+	st.dirty = true
+	st.fold.fold(st.raw, st.run, w.eof)
+	w.b, w.fold, w.floor, w.unplain = st.fold.b, &st.fold, st.fold.ceil(st.pos), false
 }
 
 // clear gives out raw up to end as clear.
@@ -130,6 +139,10 @@ func (st *Stream) match(dst []Event) []Event {
 	m := st.w.best
 	start, end := st.w.span(m.start, m.end)
 	bounded := st.set.entries[m.index].swallow == nil
+	if !bounded && !st.w.known(len(st.raw), 0) {
+		st.refold()
+		return dst
+	}
 	dst = st.clear(dst, start)
 	if !bounded {
 		st.inside, st.score = m.index, m.score

@@ -11,6 +11,7 @@ const (
 var urlCredentials = &Detector{
 	info:    Info{"URL_CREDENTIALS", "user and password in URLs", maxUserinfo, 0.5},
 	anchors: ":",
+	behind:  func(_, before byte) bool { return is(before, isWord) },
 	verify: func(w *window, e *entry, at int) {
 		start := at + 3
 		if at == 0 || !is(w.b[at-1], isWord) || start < w.floor {

@@ -14,6 +14,9 @@ type window struct {
 	best  candidate // the best match so far; index < 0: none
 	hold  int       // from here on more bytes are needed; len(b): none are
 	group cluster   // digits around the anchor that is looked at
+
+	plainTo int  // b[:plainTo] is known to need no folding
+	unplain bool // b has to be folded
 }
 
 // candidate is a match in folded offsets.
@@ -50,6 +53,14 @@ func (w *window) ahead(start int) (lim int, final bool) {
 	return len(w.b), w.eof
 }
 
+// undecided is the first byte that does not see all yet that it ever will.
+func (w *window) undecided() int {
+	if w.fold == nil {
+		return len(w.b) - w.reach + 1
+	}
+	return w.fold.ceil(w.fold.end - w.reach + 1)
+}
+
 // back is the first byte that may be looked at before start.
 func (w *window) back(start int) int {
 	if w.fold == nil {
@@ -66,6 +77,20 @@ func (w *window) hit(e *entry, start, end int, score float32) {
 	if c := (candidate{start, end, e.index, score}); start >= w.floor && c.better(w.best) {
 		w.best = c
 	}
+}
+
+// known makes sure that b[:to] needs no folding, of which b[floor:seen] is known
+// not to.
+func (w *window) known(to, seen int) bool {
+	if w.fold != nil {
+		return true
+	}
+	w.plainTo = max(w.plainTo, seen, w.floor)
+	if to = min(to, len(w.b)); to > w.plainTo {
+		w.plainTo += plain(w.b[w.plainTo:to])
+		w.unplain = w.plainTo < to
+	}
+	return !w.unplain
 }
 
 // wait reports that what begins at start can't be told yet.
