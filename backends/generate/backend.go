@@ -70,7 +70,7 @@ func New(o Options) *Backend {
 	}
 	b := &Backend{opts: o, catalog: newCatalog(o), counts: newStatistics()}
 	b.open, b.close = context.WithCancelCause(context.Background())
-	b.traits = backends.Traits{Silent: true, Missing: make(map[string]bool)}
+	b.traits = backends.Traits{Silent: true, Slashes: true, Missing: make(map[string]bool)}
 	for _, name := range methods() {
 		if b.handler(name) == nil && name != inference.GRPCInferenceService_ModelStreamInfer_FullMethodName {
 			b.traits.Missing[name] = true
