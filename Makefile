@@ -101,6 +101,10 @@ e2e: ## unchanged clients and a real Triton, directly and through Sluice
 	@if [[ ! -x e2e/run.sh ]]; then echo "e2e: e2e/run.sh is missing or cannot be run" >&2; exit 1; fi
 	e2e/run.sh
 
+.PHONY: e2e-vllm
+e2e-vllm: ## the language models' tests with a real vLLM too (5.9 GB once, minutes)
+	E2E_VLLM_PYTHON=$$(e2e/llm/install-vllm.sh) e2e/run.sh test_llm.py
+
 .PHONY: bench
 bench: ## benchmarks beside peers (long; see docs/PERFORMANCE.md)
 	bench/install.sh

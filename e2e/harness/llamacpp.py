@@ -13,8 +13,8 @@ E2E = Path(__file__).parent.parent
 
 
 class LlamaCpp:
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, model):
+        self.folder, self.model = Path(folder), model
         self.port = free_port()
         self.process = None
         self.env = {**os.environ, "PYTHONPATH": str(E2E), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -24,9 +24,9 @@ class LlamaCpp:
         return f"http://{LOOPBACK}:{self.port}"
 
     def start(self):
-        model = self.folder / "model.gguf"
-        subprocess.run([sys.executable, "-m", "llm.gguf_model", model], env=self.env, check=True, timeout=60)
-        argv = [sys.executable, "-m", "llm.llamacpp_server", model, self.port]
+        file = self.folder / "model.gguf"
+        subprocess.run([sys.executable, "-m", "llm.gguf_model", file], env=self.env, check=True, timeout=60)
+        argv = [sys.executable, "-m", "llm.llamacpp_server", file, self.model, self.port]
         self.process = Process("llama.cpp", argv, self.folder / "llamacpp.log", env=self.env)
         # While it loads the model it answers 503.
         self.process.wait_for(lambda: answers(self.url + "/health"), seconds=30)

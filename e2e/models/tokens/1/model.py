@@ -18,8 +18,8 @@ import triton_python_backend_utils as pb_utils
 sys.path.insert(0, os.path.dirname(__file__))
 from text import ENDLESS, PIECES, TICKS  # noqa: E402
 
-# vLLM's default would be 16; as with the other servers of the suite, all is said.
-LIMIT = 100_000
+# As in vLLM.
+LIMIT = 16
 DELAY = 0.0005
 KNOWN = {"n", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "ignore_eos", "logprobs"}
 
@@ -51,7 +51,9 @@ class TritonPythonModel:
     def note(self, change):
         with self.lock:
             self.count += change
-            self.running.write_text(str(self.count))
+            new = self.running.with_suffix(".new")
+            new.write_text(str(self.count))
+            new.replace(self.running)
 
     def finalize(self):
         for sender in self.senders:
@@ -71,12 +73,14 @@ class Generation:
         if set(parameters) - KNOWN:
             raise AttributeError("'NoneType' object has no attribute 'lora_name'")
         self.limit = int(parameters.get("max_tokens") or LIMIT)
+        stop = parameters.get("stop") or []
+        self.stop = [stop] if isinstance(stop, str) else stop
 
     def read(self, name, default=None):
         tensor = pb_utils.get_input_tensor_by_name(self.request, name)
         return default if tensor is None else tensor.as_numpy().reshape(-1)[0]
 
-    def steps(self):
+    def tokens(self):
         """Each token's text, and the reason of the end with the last."""
         endless = self.prompt.endswith(ENDLESS)
         tokens = itertools.cycle(TICKS) if endless else iter([*PIECES, ""])
@@ -85,6 +89,19 @@ class Generation:
             yield token, "stop" if ended else "length" if number == self.limit else None
             if ended or number == self.limit:
                 return
+
+    def steps(self):
+        """The same, less a stop string and what follows it; what may be the beginning of one is kept back."""
+        hold, held = max(map(len, self.stop), default=1) - 1, ""
+        for token, reason in self.tokens():
+            held += token
+            found = min((held.find(stop) for stop in self.stop if stop in held), default=-1)
+            if found >= 0:
+                yield held[:found], "stop"
+                return
+            certain = len(held) if reason else max(0, len(held) - hold)
+            yield held[:certain], reason
+            held = held[certain:]
 
     def responses(self, sender):
         whole, count = self.prompt if self.prefixed else "", 0
