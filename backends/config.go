@@ -46,8 +46,8 @@ type Config struct {
 	// if both have a Weight.
 	Models []string `yaml:"models"`
 	// Rename has the server's names of models by the names that callers use. The
-	// server's name of such a model is then not a name that callers can use,
-	// unless it is renamed to itself. Texts of errors hold the server's name.
+	// server's name of such a model is then not a name that callers can use. Texts
+	// of errors still hold it.
 	Rename map[string]string `yaml:"rename"`
 	// Versions has the versions that models are asked for where a caller asks for
 	// none, by the names that callers use.

@@ -88,6 +88,7 @@ func TestConfigValidate(t *testing.T) {
 		"rename a pattern":    {func(b *backends.Config) { b.Rename = map[string]string{"chat-*": "llama"} }, "rename.chat-*: must be the name of one model"},
 		"rename to nothing":   {func(b *backends.Config) { b.Rename = map[string]string{"chat": ""} }, "rename.chat: is empty"},
 		"rename of another's": {func(b *backends.Config) { b.Models = []string{"a-*"}; b.Rename = map[string]string{"chat": "llama"} }, "rename.chat: is not among the backend's models"},
+		"two names":           {func(b *backends.Config) { b.Rename = map[string]string{"a": "llama", "b": "llama"} }, `rename.b: is "llama" at the server, as "a" is`},
 		"version":             {func(b *backends.Config) { b.Versions = map[string]string{"resnet": "3"} }, ""},
 		"version of nothing":  {func(b *backends.Config) { b.Versions = map[string]string{"": "3"} }, "versions.: must be the name of one model"},
 		"weight":              {func(b *backends.Config) { b.Weight = 90 }, ""},

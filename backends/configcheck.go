@@ -96,6 +96,14 @@ func (ps *problems) checkNames(c *Config) {
 			}
 		}
 	}
+	public := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(c.Rename)) {
+		server := c.Rename[name]
+		if first, named := public[server]; named {
+			ps.add("rename."+name, "is %.80q at the server, as %.80q is; a model has one name", server, first)
+		}
+		public[server] = name
+	}
 	if c.Weight < 0 || c.Weight > maxWeight {
 		ps.add("weight", "must be from 1 to %d", maxWeight)
 	}

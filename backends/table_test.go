@@ -39,9 +39,9 @@ func (b *backend) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.C
 
 func TestAModelsBackend(t *testing.T) {
 	table, err := backends.NewTable([]backends.Route{
-		{&backend{name: "rest"}, []string{"*"}},
-		{&backend{name: "llama"}, []string{"llama-*", "*-chat"}},
-		{&backend{name: "big"}, []string{"llama-70b-*", "llama-exact"}},
+		{Backend: &backend{name: "rest"}, Patterns: []string{"*"}},
+		{Backend: &backend{name: "llama"}, Patterns: []string{"llama-*", "*-chat"}},
+		{Backend: &backend{name: "big"}, Patterns: []string{"llama-70b-*", "llama-exact"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestAModelsBackend(t *testing.T) {
 		"resnet": "rest", "llama-7b": "llama", "llama-70b-q4": "big", "llama-exact": "big", "llama-exactly": "llama",
 		"mistral-chat": "llama", "llama-70b-chat": "big", "": "rest", "LLAMA-7b": "rest",
 	} {
-		b, refused := table.Find(model)
+		b, refused := table.Find(model, "")
 		if refused != nil || b.Name() != want {
 			t.Errorf("%q is at %v (%v), want %s", model, b, refused, want)
 		}
@@ -58,11 +58,11 @@ func TestAModelsBackend(t *testing.T) {
 }
 
 func TestAModelThatNoBackendHas(t *testing.T) {
-	table, err := backends.NewTable([]backends.Route{{&backend{name: "a"}, []string{"a-*"}}})
+	table, err := backends.NewTable([]backends.Route{{Backend: &backend{name: "a"}, Patterns: []string{"a-*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, refused := table.Find("b")
+	_, refused := table.Find("b", "")
 	if refused == nil || refused.Kind != access.NotFound || refused.Message != "Request for unknown model: 'b' is not found" {
 		t.Errorf("got %v, want Triton's words", refused)
 	}
@@ -70,7 +70,7 @@ func TestAModelThatNoBackendHas(t *testing.T) {
 
 func TestOnePatternAtTwoBackendsIsAnError(t *testing.T) {
 	for _, pattern := range []string{"*", "exact", "a*"} {
-		_, err := backends.NewTable([]backends.Route{{&backend{name: "first"}, []string{pattern}}, {&backend{name: "second"}, []string{pattern}}})
+		_, err := backends.NewTable([]backends.Route{{Backend: &backend{name: "first"}, Patterns: []string{pattern}}, {Backend: &backend{name: "second"}, Patterns: []string{pattern}}})
 		if err == nil || !strings.Contains(err.Error(), "first") || !strings.Contains(err.Error(), "second") {
 			t.Errorf("%q: got %v", pattern, err)
 		}

@@ -93,7 +93,7 @@ func openBackends(configs []backends.Config, before *pool, buffers mem.BufferPoo
 			return nil, errors.Join(err, p.closeAllBut(before))
 		}
 		p.open = append(p.open, b)
-		routes = append(routes, backends.Route{Backend: b, Patterns: c.Models})
+		routes = append(routes, backends.Route{Backend: b, Patterns: c.Models, Weight: c.Weight, Rename: c.Rename})
 	}
 	var err error
 	if p.table, err = backends.NewTable(routes); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/backends"
 	replicas "github.com/sluice-gateway/sluice/backends/pool"
+	"github.com/sluice-gateway/sluice/backends/rename"
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
 )
 
@@ -39,7 +40,11 @@ func openReplica(c backends.Config, address, name string, buffers mem.BufferPool
 			return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 		}
 	}
-	return constructors[c.Type](r)
+	b, err := constructors[c.Type](r)
+	if err != nil {
+		return nil, err
+	}
+	return rename.Wrap(b, c.Rename, c.Versions), nil
 }
 
 // secure gives a replica what follows the configured files.

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -23,13 +24,14 @@ const maxFileName = 255
 const filePrefix = "file:"
 
 func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) (any, error) {
-	b, refused := s.find(ctx, req.GetModelName())
+	all, refused := s.findAll(req.GetModelName())
 	if refused != nil {
 		return nil, refused
 	}
+	guarded := slices.ContainsFunc(all, func(b backends.Backend) bool { return b.Traits().Guard.LongFileNames })
 	for key := range req.GetParameters() {
 		if path, isFile := strings.CutPrefix(key, filePrefix); isFile {
-			if problem := fileProblem(path, b.Traits().Guard.LongFileNames); problem != "" {
+			if problem := fileProblem(path, guarded); problem != "" {
 				return nil, &access.Error{
 					Kind: access.Malformed, Reason: access.ReasonUnsafeForBackend,
 					Message: fmt.Sprintf("load parameter %s %s", access.Quote(key), problem),
@@ -37,8 +39,47 @@ func (s *Service) load(ctx context.Context, req *pb.RepositoryModelLoadRequest) 
 			}
 		}
 	}
-	defer s.models[b.Name()].Forget(req.GetModelName())
-	return answer(forward(ctx, b, pb.GRPCInferenceService_RepositoryModelLoad_FullMethodName, req))
+	return answer(s.change(ctx, all, pb.GRPCInferenceService_RepositoryModelLoad_FullMethodName, req.GetModelName(), req))
+}
+
+// change makes a change of a model at each backend that has it, and answers what
+// the first said. Where some of several fail, the error says which.
+func (s *Service) change(ctx context.Context, all []backends.Backend, method, model string, req any) (*wire.Message, error) {
+	var first *wire.Message
+	var failed []string
+	var why error
+	for _, b := range all {
+		resp, err := forward(ctx, b, method, req)
+		s.models[b.Name()].Forget(model)
+		switch {
+		case err != nil:
+			if failed = append(failed, b.Name()); why == nil {
+				why = err
+			}
+		case first == nil:
+			first = resp
+		default:
+			resp.Free()
+		}
+	}
+	if why == nil {
+		return first, nil
+	}
+	if first == nil {
+		return nil, why
+	}
+	first.Free()
+	return nil, partly(why, len(all), failed)
+}
+
+// partly is the error of a change that some backends did not make.
+func partly(why error, of int, failed []string) error {
+	code, text := codes.Unavailable, why.Error()
+	if _, own := access.AsError(why); !own {
+		st := status.Convert(why)
+		code, text = st.Code(), st.Message()
+	}
+	return status.Errorf(code, "the change was made at %d of the model's %d backends; %s failed: %s", of-len(failed), of, strings.Join(failed, ", "), text)
 }
 
 // fileProblem says what is wrong with the path of a pushed file: a server
@@ -59,12 +100,11 @@ func fileProblem(path string, guardLong bool) string {
 }
 
 func (s *Service) unload(ctx context.Context, req *pb.RepositoryModelUnloadRequest) (any, error) {
-	b, refused := s.find(ctx, req.GetModelName())
+	all, refused := s.findAll(req.GetModelName())
 	if refused != nil {
 		return nil, refused
 	}
-	defer s.models[b.Name()].Forget(req.GetModelName())
-	return answer(forward(ctx, b, pb.GRPCInferenceService_RepositoryModelUnload_FullMethodName, req))
+	return answer(s.change(ctx, all, pb.GRPCInferenceService_RepositoryModelUnload_FullMethodName, req.GetModelName(), req))
 }
 
 // maxSteps bounds how many models one ensemble may reach.
@@ -75,13 +115,27 @@ const maxSteps = 1000
 // them now. It is what policy asks about before the unload goes on. A model
 // that the server does not know, or has unloaded, takes nothing along.
 func (s *Service) Dependents(ctx context.Context, model string) ([]string, error) {
-	b, refused := s.find(ctx, model)
+	all, refused := s.findAll(model)
 	if refused != nil {
 		return nil, refused
 	}
-	models := s.models[b.Name()]
 	var found []string
 	seen := map[string]bool{model: true}
+	for _, b := range all {
+		more, err := s.dependentsAt(ctx, b, model, seen)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// dependentsAt lists those that one backend has and that were not seen before.
+func (s *Service) dependentsAt(ctx context.Context, b backends.Backend, model string, seen map[string]bool) ([]string, error) {
+	models := s.models[b.Name()]
+	asked := make(map[string]bool)
+	var found []string
 	for queue := []string{model}; len(queue) > 0; queue = queue[1:] {
 		models.Forget(queue[0])
 		config, err := models.Config(ctx, queue[0], "")
@@ -89,12 +143,17 @@ func (s *Service) Dependents(ctx context.Context, model string) ([]string, error
 			return nil, err
 		}
 		for _, step := range config.GetEnsembleScheduling().GetStep() {
-			if name := step.GetModelName(); !seen[name] {
+			name := step.GetModelName()
+			if !asked[name] {
+				asked[name] = true
+				queue = append(queue, name)
+			}
+			if !seen[name] {
 				seen[name] = true
-				found, queue = append(found, name), append(queue, name)
+				found = append(found, name)
 			}
 		}
-		if len(found) > maxSteps {
+		if len(asked) > maxSteps {
 			return nil, &access.Error{
 				Kind: access.PermissionDenied, Reason: access.ReasonUnsafeForBackend,
 				Message: fmt.Sprintf("model %s has more than %d dependents; unload them by name", access.Quote(model), maxSteps),

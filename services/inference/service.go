@@ -114,12 +114,44 @@ func byName[M any, P interface {
 
 // find returns the backend that calls for model go to. A name with slashes is a
 // path to a server that keeps its models in folders, and is unknown there.
-func (s *Service) find(_ context.Context, model string) (backends.Backend, *access.Error) {
-	b, refused := s.table.Find(model)
+func (s *Service) find(ctx context.Context, model string) (backends.Backend, *access.Error) {
+	b, refused := s.table.Find(model, principal(ctx))
 	if refused == nil && strings.Contains(model, "/") && !b.Traits().Slashes {
 		return nil, backends.UnknownModel(model)
 	}
 	return b, refused
+}
+
+// findAll returns every backend that calls for model may go to, whoever makes them.
+func (s *Service) findAll(model string) ([]backends.Backend, *access.Error) {
+	all, refused := s.table.FindAll(model)
+	if refused != nil {
+		return nil, refused
+	}
+	for _, b := range all {
+		if strings.Contains(model, "/") && !b.Traits().Slashes {
+			return nil, backends.UnknownModel(model)
+		}
+	}
+	return all, nil
+}
+
+// principal is the id of who calls, by which a model's callers are divided where
+// it is at two backends.
+func principal(ctx context.Context) string {
+	if c := access.CallFrom(ctx); c != nil && c.Principal != nil {
+		return c.Principal.ID()
+	}
+	return ""
+}
+
+// ModelConfig is what the model's server says of it, as remembered for a while.
+func (s *Service) ModelConfig(ctx context.Context, model, version string) (*pb.ModelConfig, error) {
+	b, refused := s.find(ctx, model)
+	if refused != nil {
+		return nil, refused
+	}
+	return s.models[b.Name()].Config(ctx, model, version)
 }
 
 // forwardModel sends a request to the backend that has the model.

@@ -113,7 +113,7 @@ func (s *Service) repositoryIndex(ctx context.Context, req *pb.RepositoryIndexRe
 	return index, s.each(func(b backends.Backend) error {
 		resp, err := call(ctx, b, client(b).RepositoryIndex, req)
 		for _, m := range resp.GetModels() {
-			if s.has(b, m.GetName()) {
+			if s.has(ctx, b, m.GetName()) {
 				index.Models = append(index.Models, m)
 			}
 		}
@@ -130,7 +130,7 @@ func (s *Service) modelStatistics(ctx context.Context, req *pb.ModelStatisticsRe
 	return stats, s.each(func(b backends.Backend) error {
 		resp, err := call(ctx, b, client(b).ModelStatistics, req)
 		for _, m := range resp.GetModelStats() {
-			if s.has(b, m.GetName()) {
+			if s.has(ctx, b, m.GetName()) {
 				stats.ModelStats = append(stats.ModelStats, m)
 			}
 		}
@@ -138,9 +138,9 @@ func (s *Service) modelStatistics(ctx context.Context, req *pb.ModelStatisticsRe
 	})
 }
 
-// has tells whether calls for model go to b.
-func (s *Service) has(b backends.Backend, model string) bool {
-	at, refused := s.table.Find(model)
+// has tells whether the caller's calls for model go to b.
+func (s *Service) has(ctx context.Context, b backends.Backend, model string) bool {
+	at, refused := s.table.Find(model, principal(ctx))
 	return refused == nil && at.Name() == b.Name()
 }
 
