@@ -144,6 +144,8 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	return &stream{ClientStream: s, caller: ctx}, nil
 }
 
+func (c *Conn) isConnected() bool { return c.conn.GetState() == connectivity.Ready }
+
 // settled waits while a connection is being made.
 func (c *Conn) settled(ctx context.Context) {
 	for c.conn.GetState() == connectivity.Connecting && c.conn.WaitForStateChange(ctx, connectivity.Connecting) {
@@ -161,7 +163,8 @@ func (c *Conn) ask(ctx context.Context) (*inference.ServerMetadataResponse, erro
 		return nil, err
 	}
 	ctx = metadata.AppendToOutgoingContext(ctx, AsksKey, "kind")
-	return inference.NewGRPCInferenceServiceClient(c.conn).ServerMetadata(ctx, &inference.ServerMetadataRequest{})
+	m, err := inference.NewGRPCInferenceServiceClient(c.conn).ServerMetadata(ctx, &inference.ServerMetadataRequest{})
+	return m, explain(ctx, err)
 }
 
 // stream keeps the caller's context: grpc-go ends its own when the stream does,

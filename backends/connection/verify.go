@@ -30,9 +30,9 @@ const (
 // server takes Triton's repository_name for the model's name), so that what
 // policy decided on would not be what is done: calls to a server that is known
 // to be of another kind are refused, until it is not. Calls wait for the answer,
-// for askTimeout at most. A server that does not tell, since it is away, does not
-// serve the RPC or has a name of its own, is believed to be what the
-// configuration says, unless it was of another kind before.
+// for askTimeout at most, and for the connection that it needs. A server that
+// does not tell, since it does not serve the RPC or has a name of its own, is
+// believed to be what the configuration says, unless it was of another kind before.
 type verifier struct {
 	name     string
 	kind     Kind
@@ -41,9 +41,11 @@ type verifier struct {
 	mismatch func(bool)
 	wrong    bool // only run's goroutine looks
 
+	asker   asker
 	now     atomic.Pointer[verdict]
 	mu      sync.Mutex    // held while now changes
 	made    int           // connections, guarded by mu
+	over    bool          // nobody asks any more, guarded by mu
 	connect chan struct{} // one value while there is a connection not asked about
 	ended   context.CancelFunc
 	running sync.WaitGroup
@@ -52,13 +54,18 @@ type verifier struct {
 // verdict is what is known of the server behind one connection.
 type verdict struct {
 	known chan struct{} // closed when err is there to be read
-	err   *access.Error // nil: go on
+	err   error         // nil: go on
 }
 
-// fine is the verdict that nothing stands against.
-var fine = known(nil)
+var (
+	// fine is the verdict that nothing stands against, for as long as the
+	// connection lasts that was asked about.
+	fine = known(nil)
+	// unasked is the verdict on a server that could not be asked, as it was away.
+	unasked = known(nil)
+)
 
-func known(err *access.Error) *verdict {
+func known(err error) *verdict {
 	v := &verdict{known: make(chan struct{}), err: err}
 	close(v.known)
 	return v
@@ -84,6 +91,8 @@ func newVerifier(o Options) *verifier {
 
 // asker is what the verifier asks: whatever is connected now.
 type asker interface {
+	// isConnected tells whether there is a connection.
+	isConnected() bool
 	// settled waits until a connection is made or has failed.
 	settled(context.Context)
 	ask(context.Context) (*inference.ServerMetadataResponse, error)
@@ -95,9 +104,9 @@ func (v *verifier) start(a asker) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	v.ended = cancel
+	v.asker, v.ended = a, cancel
 	v.connected()
-	v.running.Go(func() { v.run(ctx, a) })
+	v.running.Go(func() { v.run(ctx) })
 }
 
 func (v *verifier) stop() {
@@ -110,6 +119,11 @@ func (v *verifier) connected() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.made++
+	v.unknown()
+}
+
+// unknown makes calls wait for another answer. Its caller holds mu.
+func (v *verifier) unknown() *verdict {
 	if v.now.Load().isKnown() {
 		v.now.Store(&verdict{known: make(chan struct{})})
 	}
@@ -117,38 +131,56 @@ func (v *verifier) connected() {
 	case v.connect <- struct{}{}:
 	default:
 	}
+	return v.now.Load()
 }
 
-// passed returns the error of a server of the wrong kind. It waits while that is
-// not known.
+// passed returns the error of a server of the wrong kind, or of one that could
+// not be asked since it is away. It waits while that is not known.
 func (v *verifier) passed(ctx context.Context) error {
-	now := v.now.Load()
-	if now == fine {
+	if !v.on {
 		return nil
+	}
+	now := v.now.Load()
+	switch now {
+	case fine:
+		if v.asker.isConnected() {
+			return nil
+		}
+		now = v.ask()
+	case unasked:
+		now = v.ask()
 	}
 	select {
 	case <-now.known:
+		return now.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if now.err != nil {
-		return now.err
+}
+
+// ask has the server asked, for there is no connection that has been: a call
+// would go to whatever is connected next.
+func (v *verifier) ask() *verdict {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now := v.now.Load(); now != fine && now != unasked || v.over {
+		return now
 	}
-	return nil
+	return v.unknown()
 }
 
 // Mismatch is the error of a server that is known to be of another kind than
 // the configured one; nil otherwise. It does not wait.
 func (v *verifier) Mismatch() error {
-	if now := v.now.Load(); now.isKnown() && now.err != nil {
+	if now := v.now.Load(); now.isKnown() {
 		return now.err
 	}
 	return nil
 }
 
 // run asks about each connection, until the verifier ends.
-func (v *verifier) run(ctx context.Context, a asker) {
-	defer v.settle(-1, nil) // nobody waits for what is not asked any more
+func (v *verifier) run(ctx context.Context) {
+	defer v.end()
 	var again <-chan time.Time
 	for {
 		select {
@@ -157,7 +189,7 @@ func (v *verifier) run(ctx context.Context, a asker) {
 		case <-v.connect:
 		case <-again:
 		}
-		a.settled(ctx)
+		v.asker.settled(ctx)
 		v.mu.Lock()
 		asked := v.made
 		select { // what was made until here is what is asked about
@@ -165,62 +197,77 @@ func (v *verifier) run(ctx context.Context, a asker) {
 		default:
 		}
 		v.mu.Unlock()
-		refused := v.judge(ctx, a)
+		refused, failed := v.judge(ctx)
 		again = nil
 		if refused != nil {
 			again = time.After(askAgain)
 		}
-		v.settle(asked, refused)
+		v.settle(asked, refused, failed)
 	}
 }
 
-// judge asks, and says with which error calls are refused.
-func (v *verifier) judge(ctx context.Context, a asker) *access.Error {
+// judge asks, and says with which error calls are refused from now on, or those
+// that wait have failed.
+func (v *verifier) judge(ctx context.Context) (refused, failed error) {
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	m, err := a.ask(asking)
+	m, err := v.asker.ask(asking)
 	kind := KindOf(m)
 	switch {
+	case err != nil && v.wrong:
+		return v.refusal("was of another kind, and does not say what it is now"), nil
+	case backends.IsAway(err) && !v.asker.isConnected():
+		return nil, backends.Away(backends.Unsent(err))
 	case err != nil:
 		v.log.DebugContext(ctx, "a backend does not say what it is", "backend", v.name, "error", err)
-		if v.wrong {
-			return v.refusal("was of another kind, and does not say what it is now")
-		}
-		return nil
+		return nil, nil
 	case kind == "":
 		v.log.WarnContext(ctx, "backend "+v.name+" answers as no known kind of server; it is believed to be what it is configured as",
 			"backend", v.name, "type", string(v.kind), "server", access.Quote(m.GetName()))
 	case kind != v.kind:
 		v.tell(ctx, true, kind)
-		return v.refusal("configured as " + string(v.kind) + ", answers as " + string(kind))
+		return v.refusal("configured as " + string(v.kind) + ", answers as " + string(kind)), nil
 	}
 	v.tell(ctx, false, kind)
-	return nil
+	return nil, nil
 }
 
 // refusal is what calls get; why is for the log alone.
-func (v *verifier) refusal(why string) *access.Error {
+func (v *verifier) refusal(why string) error {
 	return &access.Error{
 		Kind: access.Unavailable, Reason: access.ReasonBackendKind, Cause: backends.Unsent(errors.New(why)),
 		Message: "the model's server is of another kind than this gateway is configured for; tell the platform team",
 	}
 }
 
-// settle gives those who wait a verdict, and the calls to come, unless there is
-// a newer connection than the one that was asked. Of number -1 it is the last.
-func (v *verifier) settle(asked int, refused *access.Error) {
+// settle gives those who wait their answer, and the calls to come, unless there
+// is a newer connection than the one that was asked.
+func (v *verifier) settle(asked int, refused, failed error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if asked >= 0 && asked != v.made {
+	if asked != v.made {
 		return
 	}
 	waiting, next := v.now.Load(), fine
-	if refused != nil {
-		next = known(refused)
+	switch {
+	case refused != nil:
+		next, failed = known(refused), refused
+	case failed != nil:
+		next = unasked
 	}
 	v.now.Store(next)
 	if !waiting.isKnown() {
-		waiting.err = refused
+		waiting.err = failed
+		close(waiting.known)
+	}
+}
+
+// end lets all calls on: the connection is closed, and says so itself.
+func (v *verifier) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = true
+	if waiting := v.now.Swap(fine); !waiting.isKnown() {
 		close(waiting.known)
 	}
 }
