@@ -68,14 +68,16 @@ func ipv6(w *window, e *entry, at int) {
 		return
 	}
 	lim, final := w.ahead(start)
-	end, digits, colons := start, 0, 0
+	end, digits, colons, dots := start, 0, 0, 0
 	for ; end < lim && end-start <= maxIP; end++ {
 		switch c := w.b[end]; {
 		case is(c, isDigit):
 			digits++
 		case c == ':':
 			colons++
-		case !is(c, isHex) && c != '.':
+		case c == '.':
+			dots++
+		case !is(c, isHex):
 			goto ended
 		}
 	}
@@ -101,7 +103,7 @@ ended:
 		return
 	}
 	base := float32(0.75)
-	if digits == 0 || colons < 7 && at-start < 4 && colons < 4 {
+	if digits == 0 || at-start < 4 && colons < 4 && dots == 0 {
 		base = 0.3 // a::b in code, [::2]
 	}
 	w.hit(e, start, end, w.contextScore(e, start, base))

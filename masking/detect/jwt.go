@@ -22,14 +22,12 @@ var jwt = &Detector{
 		for end < lim && is(w.b[end], isToken) {
 			end++
 		}
-		jose, may := joseHeader(w.b[start:end])
 		switch {
-		case jose:
+		case joseHeader(w.b[start:end]):
 			w.hit(e, start, min(end, start+maxJOSE), 0.95)
 		case end == lim && !final:
-			if may || end-start > maxJOSE {
-				w.wait(start)
-			}
+			w.wait(start)
+		case end-start < minHeader:
 		case end+3 < lim && w.b[end] == '.' && string(w.b[end+1:end+4]) == "eyJ":
 			w.hit(e, start, end+4, 0.95)
 		case end+3 >= lim && !final && strings.HasPrefix(".eyJ", string(w.b[end:lim])):
@@ -44,27 +42,27 @@ var jwt = &Detector{
 // and names as long.
 const maxJOSE = 14
 
+// minHeader is how long the base64 of a header is at least: {"alg":0}.
+const minHeader = 12
+
 // joseNames are the names that a token's header may begin with.
 var joseNames = []string{"alg", "typ", "kid", "enc", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "crit", "zip", "epk", "apu", "apv", "b64", "iss", "ver"}
 
-// joseHeader tells whether text is the base64 of a JOSE header's beginning, or
-// may become so.
-func joseHeader(text []byte) (is, may bool) {
+// joseHeader tells whether text is the base64 of a JOSE header's beginning.
+func joseHeader(text []byte) bool {
 	var buf [maxJOSE]byte
 	n := min(len(text), maxJOSE) / 4 * 4
 	got, err := base64.RawURLEncoding.Decode(buf[:], text[:n])
 	if err != nil {
-		return false, false
+		return false
 	}
 	head := string(buf[:got])
 	for _, name := range joseNames {
-		full := `{"` + name + `"`
-		if strings.HasPrefix(head, full) {
-			return true, false
+		if strings.HasPrefix(head, `{"`+name+`"`) {
+			return true
 		}
-		may = may || strings.HasPrefix(full, head)
 	}
-	return false, may || len(text) >= maxJOSE
+	return false
 }
 
 // swallowToken goes on to the end of a token. One dot or two belong to it where

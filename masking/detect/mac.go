@@ -31,7 +31,7 @@ var mac = &Detector{
 		}
 		end := start + groups*(size+1) - 1
 		switch edge, known := w.onEdge(end, lim, final); {
-		case !known:
+		case !known || end+1 == lim && !final && w.b[end] == sep:
 			w.wait(start)
 		case edge && !macGoesOn(w.b, end, lim, sep):
 			w.hit(e, start, end, 0.85)

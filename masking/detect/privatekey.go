@@ -26,24 +26,24 @@ var privateKey = &Detector{
 		}
 	},
 	swallow: func(w *window, from int) (end int, done bool) {
-		for i := from; i < len(w.b); {
-			k := bytes.Index(w.b[i:], []byte("----"))
+		for i := from; ; {
+			k := bytes.IndexByte(w.b[i:], '-')
 			if k < 0 {
-				break
+				return len(w.b), w.eof
 			}
-			i += k
-			n, open := keyLine(w.b[i:], "END")
-			if open && !w.eof {
-				return i, false
-			}
-			if n > 0 {
-				return i + n, true
+			if i += k; w.before(i) != '-' {
+				n, open := keyLine(w.b[i:], "END")
+				switch {
+				case open && !w.eof:
+					return i, false
+				case n > 0:
+					return i + n, true
+				}
 			}
 			for i < len(w.b) && w.b[i] == '-' {
 				i++
 			}
 		}
-		return len(w.b), w.eof
 	},
 }
 
@@ -86,11 +86,9 @@ func keyLine(b []byte, word string) (end int, open bool) {
 	for i < len(b) && i-from < maxLabel+maxDashes && b[i] == '-' {
 		i++
 	}
-	if i == len(b) && i-from < maxLabel+maxDashes {
-		return i, true
-	}
+	open = i == len(b) && i-from < maxLabel+maxDashes
 	if !strings.Contains(label, "PRIVATE KEY") || i == from+len(label) {
-		return 0, false
+		return 0, open
 	}
-	return i, false
+	return i, open
 }
