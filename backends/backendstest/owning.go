@@ -29,7 +29,7 @@ func testMetadata(t *testing.T, h Harness) {
 			},
 		}})
 		ctx, err := b.Outgoing(t.Context(), map[string][]string{
-			"authorization": {"Bearer callers-own"}, "cookie": {"callers-own"}, "x-request-id": {"17"},
+			"authorization": {"Bearer callers-own"}, "cookie": {"callers-own"}, "traceparent": {"00-17"},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -42,8 +42,8 @@ func testMetadata(t *testing.T, h Harness) {
 			if got := seen.Metadata["authorization"]; !slices.Equal(got, []string{"Bearer sluice-shows"}) {
 				t.Errorf("%s: the server was shown %q", what, got)
 			}
-			if got := seen.Metadata["x-request-id"]; !slices.Equal(got, []string{"17"}) {
-				t.Errorf("%s: x-request-id is %q", what, got)
+			if got := seen.Metadata["traceparent"]; !slices.Equal(got, []string{"00-17"}) {
+				t.Errorf("%s: traceparent is %q", what, got)
 			}
 			if got := seen.Metadata["cookie"]; got != nil {
 				t.Errorf("%s: the caller's cookie went on: %q", what, got)

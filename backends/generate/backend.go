@@ -28,8 +28,8 @@ type Options struct {
 	// Defaults are parameters, by the server's names, of a prompt that does not
 	// set them itself. A conversation is left to the server's own.
 	Defaults map[string]any
-	// Forwarder says what of a caller's metadata may go on as headers. The
-	// credential is the client's ([ClientOptions]), not the forwarder's.
+	// Forwarder says what of a caller's metadata may go on as headers. Its
+	// credential is only read here; the client shows its own ([ClientOptions]).
 	Forwarder backends.Forwarder
 	// Authorize is asked, with the caller's context, whether the caller may infer
 	// on a model that a sampling parameter chooses. Its error is the request's.
@@ -90,10 +90,16 @@ func (b *Backend) Traits() backends.Traits { return b.traits }
 // may mean something.
 var passedByDefault = []string{"traceparent", "tracestate"}
 
-// Outgoing adds what goes on of a caller's metadata.
+// Outgoing adds what goes on of a caller's metadata. A credential that cannot be
+// read ends the call here, as it does for every backend; shown it is by the client.
 func (b *Backend) Outgoing(ctx context.Context, metadata map[string][]string) (context.Context, error) {
 	f := b.opts.Forwarder
-	f.Credential = nil
+	if f.Credential != nil {
+		if _, err := f.Credential(); err != nil {
+			return nil, err
+		}
+		f.Credential = nil
+	}
 	if len(f.Allow) == 0 {
 		f.Allow = passedByDefault
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/sluice-gateway/sluice/backends/backendstest"
 
 	"github.com/sluice-gateway/sluice/backends/generate"
 	"github.com/sluice-gateway/sluice/backends/generate/generatetest"
@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/backends/vllm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { backendstest.Main(m) }
 
 // The bytes of vLLM 0.32 (protocol/vllm-openai.md).
 const (
