@@ -35,7 +35,7 @@ func (e *element) take(edits []edit, at int) {
 }
 
 // replace replaces [start,end) of the string; calls are in order. What touches
-// is one edit: a bare insertion could be taken for one behind the string.
+// is one edit.
 func (e *element) replace(start, end int, text string) {
 	if start == end && text == "" {
 		return
@@ -59,12 +59,6 @@ func (e *element) end() {
 			e.a.edits = e.a.edits[:e.first-1]
 		}
 		return
-	}
-	last := &edits[len(edits)-1]
-	if size := e.span.Len(); last.Start == last.End && last.Start == e.start+size && size > 0 {
-		b := e.span.Bytes()
-		last.Start--
-		last.New = slices.Insert(last.New, 0, b[size-1])
 	}
 	if !raw {
 		return

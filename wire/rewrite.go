@@ -9,13 +9,13 @@ import (
 // Rewrite returns a message with the edits made and the lengths of all that
 // encloses them corrected. m has been scanned and is not ambiguous. Edits are in
 // order and do not overlap; each replaces part of one string, bytes or packed
-// value, or whole fields of one message, or inserts between fields. What is
-// written must keep the message valid: UTF-8 in strings, fields among fields.
+// value, or whole fields of one message. What is written must keep the message
+// valid: UTF-8 in strings, fields among fields.
 //
-// An insertion (Start is End) at the first byte of a value goes into that
-// value, and at its end behind it: a field is put into a message at the
-// message's first byte or before one of its fields. Sharing and charge are as in
-// [Message.Splice]. The errors are those of edits that stand nowhere and the budget's.
+// An insertion (Start is End) goes into the innermost value that it touches: at
+// either end of a string it is into the string. Whole fields are inserted at the
+// first byte of a message. Sharing and charge are as in [Message.Splice]. The
+// errors are those of edits that stand nowhere and the budget's.
 func (m *Message) Rewrite(edits []Edit) (*Message, error) {
 	if m.view.table == nil || m.view.err != nil || m.view.ambiguous {
 		return nil, fmt.Errorf("wire: a message is rewritten that was not scanned, or is ambiguous")
@@ -55,18 +55,19 @@ func (w *rewriter) take() int {
 func (w *rewriter) message(t *table, n node) (grown int, err error) {
 	covered := int(n.at.off) // up to here whole fields are replaced
 	it := n.fields()
-	for r := (record{}); len(w.todo) > 0 && it.next(&r); {
+	for r := (record{}); (len(w.todo) > 0 || covered > int(r.body.end)) && it.next(&r); {
 		for len(w.todo) > 0 && covered <= r.start && w.todo[0].Start == r.start {
 			covered = max(covered, w.todo[0].End)
 			grown += w.take()
 		}
+		fd := t.find(r.num, r.typ)
 		switch {
 		case covered > r.start:
 			if covered < int(r.body.end) {
 				return 0, n.m.misplaced(w.out[len(w.out)-1])
 			}
-		case len(w.todo) > 0 && r.holds(w.todo[0]):
-			more, err := w.field(t.find(r.num, r.typ), n.m, &r)
+		case len(w.todo) > 0 && r.holds(fd, w.todo[0]):
+			more, err := w.field(fd, n.m, &r)
 			if err != nil {
 				return 0, err
 			}
@@ -78,38 +79,35 @@ func (w *rewriter) message(t *table, n node) (grown int, err error) {
 	if covered > int(n.at.end) {
 		return 0, n.m.misplaced(w.out[len(w.out)-1])
 	}
-	for len(w.todo) > 0 && w.todo[0].Start == int(n.at.end) && (n.at == n.m.root().at || n.at.len() == 0) {
+	for len(w.todo) > 0 && w.todo[0].Start == int(n.at.end) && w.todo[0].End == int(n.at.end) {
 		grown += w.take()
 	}
 	return grown, nil
 }
 
 // holds tells whether an edit lies in r's value.
-func (r *record) holds(e Edit) bool {
+func (r *record) holds(fd *field, e Edit) bool {
 	off, end := int(r.body.off), int(r.body.end)
-	if r.typ != protowire.BytesType || e.Start < off || e.End > end {
+	if fd == nil || r.typ != protowire.BytesType || e.Start < off || e.End > end {
 		return false
 	}
-	return e.Start < end || e.Start == off
+	return e.Start < end || fd.sub != nil || fd.kind == text || fd.kind == blobs
 }
 
-// field makes the edits that lie in the value of r, and the one of the length
-// before it.
+// field makes the edits that lie in the value of r, a field that is known, and
+// the one of the length before it.
 func (w *rewriter) field(fd *field, m *Message, r *record) (grown int, err error) {
-	if fd == nil {
-		return 0, m.misplaced(w.todo[0])
-	}
 	c := m.cursorAt(r.start)
 	_, _ = c.varint() // the tag
 	length := len(w.out)
 	w.out = append(w.out, Edit{Start: c.offset(), End: int(r.body.off)})
 	if fd.sub != nil {
 		grown, err = w.message(fd.sub, node{m: m, at: r.body})
-		if err == nil && len(w.todo) > 0 && r.holds(w.todo[0]) {
+		if err == nil && len(w.todo) > 0 && r.holds(fd, w.todo[0]) {
 			err = m.misplaced(w.todo[0])
 		}
 	} else {
-		for len(w.todo) > 0 && r.holds(w.todo[0]) {
+		for len(w.todo) > 0 && r.holds(fd, w.todo[0]) {
 			grown += w.take()
 		}
 	}
