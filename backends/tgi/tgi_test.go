@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -17,8 +16,6 @@ import (
 	"github.com/sluice-gateway/sluice/backends/tgi"
 	"github.com/sluice-gateway/sluice/backends/tgi/tgitest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var says = tgitest.Options{
 	Tokens: []string{"Than", "k you", " for", " waiting."}, Endless: "~", Ticks: []string{" tick", " tock"}, Adapters: []string{"doll"},
