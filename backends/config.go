@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -80,6 +81,16 @@ type Config struct {
 	VLLM *VLLMConfig `yaml:"vllm"`
 	// TGI is the options of type tgi.
 	TGI *TGIConfig `yaml:"tgi"`
+}
+
+// ServerNames are the patterns of Models with the server's names in the place of
+// those that callers use.
+func (c *Config) ServerNames() []string {
+	all := make([]string, len(c.Models))
+	for i, name := range c.Models {
+		all[i] = cmp.Or(c.Rename[name], name)
+	}
+	return all
 }
 
 // TLSConfig is how a backend is verified and what is shown to it. The files are

@@ -67,7 +67,7 @@ func (r replica) connection() connection.Options {
 func (r replica) verify() *connection.Verify { return &connection.Verify{Log: r.log} }
 
 func (r replica) kserve() (backends.Backend, error) {
-	return kserve.New(r.connection(), r.config.Models)
+	return kserve.New(r.connection(), r.config.ServerNames())
 }
 
 func (r replica) mlserver() (backends.Backend, error) { return mlserver.New(r.connection()) }
@@ -102,14 +102,20 @@ func openBackends(configs []backends.Config, before *pool, buffers mem.BufferPoo
 	return p, nil
 }
 
-// same returns the open backend of a configuration equal to c, models aside.
+// same returns the open backend of a configuration equal to c, its models aside
+// where only the table needs them.
 func (p *pool) same(c backends.Config) backends.Backend {
 	if p == nil {
 		return nil
 	}
-	c.Models = nil
+	known := c.Type == "kserve" // whose index is the configured models
+	if !known {
+		c.Models = nil
+	}
 	for i, have := range p.configs {
-		have.Models = nil
+		if !known {
+			have.Models = nil
+		}
 		if reflect.DeepEqual(have, c) {
 			return p.open[i]
 		}

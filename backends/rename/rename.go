@@ -44,7 +44,10 @@ type backend struct {
 	names *names
 }
 
-var _ backends.Backend = (*backend)(nil)
+var _ backends.Verified = (*backend)(nil)
+
+// Mismatch is what the server's backend says.
+func (b *backend) Mismatch() error { return backends.Mismatch(b.Backend) }
 
 // known refuses the server's own name of a model that has another one: rules are
 // written about that, and a second way in would be past them.
