@@ -117,7 +117,7 @@ func (s *Server) stopGRPC(ctx context.Context, g *grpc.Server) {
 }
 
 func (s *Server) serveMetrics(ctx context.Context, l net.Listener) error {
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), mismatches{s})
 	handler := promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Timeout: scrapeTimeout})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", handler)

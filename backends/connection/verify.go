@@ -34,12 +34,12 @@ const (
 // does not tell, since it does not serve the RPC or has a name of its own, is
 // believed to be what the configuration says, unless it was of another kind before.
 type verifier struct {
-	name     string
-	kind     Kind
-	on       bool
-	log      *slog.Logger
-	mismatch func(bool)
-	wrong    bool // only run's goroutine looks
+	name  string
+	kind  Kind
+	on    bool
+	log   *slog.Logger
+	told  func(bool)
+	wrong bool // only run's goroutine looks
 
 	asker   asker
 	now     atomic.Pointer[verdict]
@@ -84,7 +84,7 @@ func newVerifier(o Options) *verifier {
 	v := &verifier{name: o.Name, kind: o.Kind, connect: make(chan struct{}, 1), ended: func() {}}
 	v.now.Store(fine)
 	if o.Verify != nil {
-		v.on, v.log, v.mismatch = true, o.Verify.Log, o.Verify.Mismatch
+		v.on, v.log, v.told = true, o.Verify.Log, o.Verify.Mismatch
 	}
 	return v
 }
@@ -169,14 +169,20 @@ func (v *verifier) ask() *verdict {
 	return v.unknown()
 }
 
-// Mismatch is the error of a server that is known to be of another kind than
-// the configured one; nil otherwise. It does not wait.
+// Mismatch says of what kind the server is, where it is known to be of another one
+// than configured ([backends.Verified]).
 func (v *verifier) Mismatch() error {
-	if now := v.now.Load(); now.isKnown() {
-		return now.err
+	var e mismatch
+	if now := v.now.Load(); now.isKnown() && errors.As(now.err, &e) {
+		return e
 	}
 	return nil
 }
+
+// mismatch tells which two kinds there are.
+type mismatch string
+
+func (m mismatch) Error() string { return string(m) }
 
 // run asks about each connection, until the verifier ends.
 func (v *verifier) run(ctx context.Context) {
@@ -235,7 +241,7 @@ func (v *verifier) judge(ctx context.Context) (refused, failed error) {
 // refusal is what calls get; why is for the log alone.
 func (v *verifier) refusal(why string) error {
 	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonBackendKind, Cause: backends.Unsent(errors.New(why)),
+		Kind: access.Unavailable, Reason: access.ReasonBackendKind, Cause: backends.Unsent(mismatch(why)),
 		Message: "the model's server is of another kind than this gateway is configured for; tell the platform team",
 	}
 }
@@ -278,8 +284,8 @@ func (v *verifier) tell(ctx context.Context, wrong bool, kind Kind) {
 		return
 	}
 	v.wrong = wrong
-	if v.mismatch != nil {
-		v.mismatch(wrong)
+	if v.told != nil {
+		v.told(wrong)
 	}
 	if wrong {
 		v.log.ErrorContext(ctx, "backend "+v.name+" is configured as "+string(v.kind)+" but answers as "+string(kind)+"; its calls are refused until the two are the same",

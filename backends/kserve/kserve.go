@@ -48,7 +48,7 @@ type Backend struct {
 	models []string
 }
 
-var _ backends.Backend = (*Backend)(nil)
+var _ backends.Verified = (*Backend)(nil)
 
 // New makes the backend without waiting for its server; o.Kind is set here.
 // patterns are the models that the configuration says it has.

@@ -54,7 +54,7 @@ type Backend struct {
 	close   context.CancelFunc
 }
 
-var _ backends.Backend = (*Backend)(nil)
+var _ backends.Verified = (*Backend)(nil)
 
 // New makes the backend without waiting for its server; o.Kind is set here.
 func New(o connection.Options) (*Backend, error) {

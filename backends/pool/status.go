@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/sluice-gateway/sluice/backends"
 )
 
 // Status is what a pool knows of its backend at one time.
@@ -33,6 +35,9 @@ type ReplicaStatus struct {
 	// Ejected tells a replica that gets no calls since too many broke.
 	Ejected     bool  `json:"ejected"`
 	Outstanding int64 `json:"outstanding"`
+	// Mismatch tells a server of another kind than the configured one, which gets
+	// no calls: both kinds. "" if nothing is known against it.
+	Mismatch string `json:"mismatch,omitempty"`
 	// Models has the models in use that the replica was asked about.
 	Models map[string]bool `json:"models,omitempty"`
 }
@@ -50,6 +55,9 @@ func (p *Pool) Status() Status {
 		r := ReplicaStatus{
 			Address: m.address, Health: health(m.health.Load()).String(), Outstanding: m.outstanding.Load(),
 			Ejected: m.isEjected(at) || m.breaker.State() == gobreaker.StateOpen,
+		}
+		if err := backends.Mismatch(m.Backend); err != nil {
+			r.Mismatch = err.Error()
 		}
 		if models := m.models.Load(); models != nil {
 			r.Models = *models

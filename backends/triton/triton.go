@@ -34,7 +34,7 @@ type Backend struct {
 	traits backends.Traits
 }
 
-var _ backends.Backend = (*Backend)(nil)
+var _ backends.Verified = (*Backend)(nil)
 
 // New makes the backend without waiting for its server: one that is away is an
 // error of the calls to it, not of the start.
