@@ -56,7 +56,7 @@ func (w *window) says(l *wordList, start int) bool {
 	from := w.back(start)
 	for i := from; i < start; i++ {
 		c := lowered(w.b[i])
-		if !l.first[c] || i > from && is(w.b[i-1], isLetter) {
+		if !l.first[c] || i > from && is(w.b[i-1], isLetter) && !spaceless(w.b[i:]) {
 			continue
 		}
 		for _, word := range l.words {
