@@ -44,8 +44,14 @@ var entities = []entity{
 	one("IN_AADHAAR", "IN_AADHAAR"),
 	one("BR_CPF"),
 	one("FR_NIR"),
-	one("SE_PERSONNUMMER", "SE_PERSONNUMMER"),
+	{name: "SE_PNR", kinds: []string{"SE_PERSONNUMMER"}, sluice: []string{"SE_PNR"}, presidio: []string{"SE_PERSONNUMMER"}},
 	one("CA_SIN", "CA_SIN"),
+	one("BE_NRN"),
+	one("CH_AHV"),
+	one("IN_PAN", "IN_PAN"),
+	one("AU_TFN", "AU_TFN"),
+	one("KR_RRN", "KR_RRN"),
+	one("SG_NRIC", "SG_NRIC_FIN"),
 }
 
 // common are the ten of the measurement of speed; commonPresidio are Presidio's

@@ -95,6 +95,11 @@ func TestEveryKindIsInOneLine(t *testing.T) {
 			}
 		}
 	}
+	for _, info := range detect.Entities() {
+		if !slices.Contains(gather(entity.known), info.Entity) {
+			t.Errorf("the detector of %s is not measured", info.Entity)
+		}
+	}
 	for _, kind := range kinds {
 		if !seen[kind] {
 			t.Errorf("no value of %s", kind)

@@ -21,7 +21,8 @@ from presidio_analyzer.nlp_engine import NoOpNlpEngine
 COUNTRIES = [
     "UkNinoRecognizer", "UkPassportRecognizer", "EsNifRecognizer", "EsNieRecognizer", "ItFiscalCodeRecognizer",
     "ItPassportRecognizer", "PlPeselRecognizer", "DeTaxIdRecognizer", "DePassportRecognizer", "InAadhaarRecognizer",
-    "InPassportRecognizer", "SePersonnummerRecognizer", "CaSinRecognizer",
+    "InPassportRecognizer", "SePersonnummerRecognizer", "CaSinRecognizer", "InPanRecognizer", "AuTfnRecognizer",
+    "KrRrnRecognizer", "SgFinRecognizer",
 ]
 
 

@@ -135,7 +135,7 @@ func TestPartsShareNoTemplate(t *testing.T) {
 		}
 	}
 	for kind := range dev {
-		if kind == strings.ToUpper(kind) && len(held[kind]) < 30 {
+		if kind == strings.ToUpper(kind) && len(held[kind]) < 20 {
 			t.Errorf("%s: %d in the held-out part, which is too few to say anything", kind, len(held[kind]))
 		}
 	}

@@ -76,6 +76,12 @@ var plainValues = map[string]func(s *source, arg string) string{
 	"FR_NIR":          (*source).nir,
 	"SE_PERSONNUMMER": (*source).personnummer,
 	"CA_SIN":          (*source).sin,
+	"BE_NRN":          (*source).nrn,
+	"CH_AHV":          (*source).ahv,
+	"IN_PAN":          (*source).pan,
+	"AU_TFN":          (*source).tfn,
+	"KR_RRN":          (*source).rrn,
+	"SG_NRIC":         (*source).nric,
 }
 
 // some draws n characters of an alphabet.
