@@ -1,4 +1,4 @@
-"""MLServer 1.7.1 with one small model of ours."""
+"""MLServer 1.7.1 with small models of ours."""
 
 import json
 import os
@@ -26,10 +26,10 @@ class MLServer:
             "debug": False,
         }
         (self.folder / "settings.json").write_text(json.dumps(settings))
-        for name in ("identity", "other"):
+        for name, kind in (("identity", "Identity"), ("other", "Identity"), ("tokens", "Tokens")):
             model = self.folder / name
             model.mkdir()
-            document = {"name": name, "implementation": "model.Identity"}
+            document = {"name": name, "implementation": f"model.{kind}"}
             (model / "model-settings.json").write_text(json.dumps(document))
 
     @property

@@ -1,4 +1,7 @@
-"""The model that the suite runs in MLServer."""
+"""The models that the suite runs in MLServer."""
+
+import asyncio
+from pathlib import Path
 
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceResponse, MetadataTensor, ResponseOutput
@@ -28,3 +31,31 @@ class Identity(MLModel):
             for tensor in payload.inputs
         ]
         return InferenceResponse(id=payload.id, model_name=self.name, model_version="v1", outputs=outputs)
+
+
+class Tokens(Identity):
+    """Streams a text by words. The inputs' names say what goes wrong on the way."""
+
+    async def predict_stream(self, payloads):
+        async for payload in payloads:
+            names = {tensor.name for tensor in payload.inputs}
+            if "NONE" in names:
+                return
+            for word in ("What ", "a ", "fine ", "day"):
+                yield self.answer(word)
+                if "ENDLESS" in names:
+                    await self.wait()
+            if "FAIL" in names:
+                raise InferenceError("the model said no")
+
+    def answer(self, word):
+        output = ResponseOutput(name="text_output", shape=[1], datatype="BYTES", data=[word.encode()])
+        return InferenceResponse(model_name=self.name, outputs=[output])
+
+    async def wait(self):
+        """Waits for the caller to be gone, and leaves a file to say so."""
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            Path("cancelled").touch()
+            raise
