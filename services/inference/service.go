@@ -145,15 +145,6 @@ func principal(ctx context.Context) string {
 	return ""
 }
 
-// ModelConfig is what the model's server says of it, as remembered for a while.
-func (s *Service) ModelConfig(ctx context.Context, model, version string) (*pb.ModelConfig, error) {
-	b, refused := s.find(ctx, model)
-	if refused != nil {
-		return nil, refused
-	}
-	return s.models[b.Name()].Config(ctx, model, version)
-}
-
 // forwardModel sends a request to the backend that has the model.
 func (s *Service) forwardModel(ctx context.Context, method, model string, req any) (*wire.Message, error) {
 	b, refused := s.find(ctx, model)
