@@ -21,6 +21,7 @@ type finder struct {
 	name  string
 	found [][]score.Found
 	of    func(entity) []string
+	brief bool // without the exact forms
 }
 
 // accuracy compares all with the corpus, and gives the tables.
@@ -30,7 +31,7 @@ func accuracy(o options, peer *presidio) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	columns := []finder{{"Sluice", find(set, docs), entity.known}}
+	columns := []finder{{name: "Sluice", found: find(set, docs), of: entity.known}}
 	if peer != nil {
 		texts := make([]string, len(docs))
 		for i := range docs {
@@ -40,7 +41,8 @@ func accuracy(o options, peer *presidio) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		columns = append(columns, finder{"Presidio", found, presidioOf}, finder{"Presidio ≥ 0.4", certain(found), presidioOf})
+		columns = append(columns, finder{name: "Presidio", found: found, of: presidioOf},
+			finder{name: "Presidio ≥ 0.4", found: certain(found), of: presidioOf, brief: true})
 	}
 	var b strings.Builder
 	version := "not installed"
@@ -86,18 +88,26 @@ func (f finder) row(e entity) score.Row {
 func perEntity(b *strings.Builder, docs []corpus.Doc, columns []finder) {
 	b.WriteString("| entity | values |")
 	for _, c := range columns {
-		fmt.Fprintf(b, " %s: recall | exact | precision | exact |", c.name)
+		for _, measure := range c.measures() {
+			fmt.Fprintf(b, " %s: %s |", c.name, measure.name)
+		}
 	}
-	b.WriteString("\n| --- | --- |" + strings.Repeat(" --- | --- | --- | --- |", len(columns)) + "\n")
+	b.WriteString("\n| --- | --- |")
+	for _, c := range columns {
+		b.WriteString(strings.Repeat(" --- |", len(c.measures())))
+	}
+	b.WriteString("\n")
 	for _, e := range entities {
 		fmt.Fprintf(b, "| %s | %d |", e.name, score.Compare(columns[0].row(e), docs, columns[0].found).Truths)
 		for _, c := range columns {
-			if len(c.of(e)) == 0 {
-				b.WriteString(" – | – | – | – |")
-				continue
+			t := score.Compare(c.row(e), docs, c.found).Tally
+			for _, measure := range c.measures() {
+				if len(c.of(e)) == 0 {
+					b.WriteString(" – |")
+					continue
+				}
+				fmt.Fprintf(b, " %s |", percent(measure.of(t)))
 			}
-			t := score.Compare(c.row(e), docs, c.found)
-			fmt.Fprintf(b, " %s | %s | %s | %s |", percent(t.Recall()), percent(t.ExactRecall()), percent(t.Precision()), percent(t.ExactPrecision()))
 		}
 		b.WriteString("\n")
 	}
@@ -106,6 +116,24 @@ func perEntity(b *strings.Builder, docs []corpus.Doc, columns []finder) {
 	coverage(b, docs, columns, "entities that both have", shared)
 	coverage(b, docs, columns, "all entities", entities)
 	b.WriteString("\n")
+}
+
+// measure is a column of numbers.
+type measure struct {
+	name string
+	of   func(score.Tally) float64
+}
+
+func (f finder) measures() []measure {
+	if f.brief {
+		return []measure{{"recall", score.Tally.Recall}, {"precision", score.Tally.Precision}}
+	}
+	return []measure{
+		{"recall", score.Tally.Recall},
+		{"exact", score.Tally.ExactRecall},
+		{"precision", score.Tally.Precision},
+		{"exact", score.Tally.ExactPrecision},
+	}
 }
 
 // coverage writes how much of the sensitive and of the other bytes is taken,

@@ -15,7 +15,7 @@ func PublishedExamples() map[string][2]string {
 		"IBAN, ISO 13616":          {fmt.Sprintf("%02d", 98-mod97("WEST12345698765432"+"GB00")), "82"},
 		"NHS Data Dictionary":      {strconv.Itoa(nhs), "9"},
 		"MOD 11,10, ISO 7064":      {mod1110("0794"), "5"},
-		"AHV, Bundesamt":           {strconv.Itoa((10 - weighted("756921706538", 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3)%10) % 10), "5"},
+		"AHV, Bundesamt":           {strconv.Itoa((10 - weighted("756921707698", 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3)%10) % 10), "5"},
 		"Verhoeff":                 {verhoeff("236"), "3"},
 		"TD3 number, ICAO 9303":    {icao("L898902C3"), "6"},
 		"TD3 birth, ICAO 9303":     {icao("740812"), "2"},
