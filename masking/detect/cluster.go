@@ -14,6 +14,8 @@ type cluster struct {
 	digits int
 	open   bool // more bytes could make it longer
 	cut    bool // the last group could be longer, not only more of them come
+	sep    byte // where it is open but not cut: what stands behind the last group
+	width  int
 	groups [maxGroups]group
 	value  [maxDigits]byte // 0 to 9
 }
@@ -55,6 +57,7 @@ func (w *window) cluster(at int) *cluster {
 		if i, sep = w.separator(i, lim); i == lim {
 			c.open = !final
 			c.cut = c.open && g.end == lim
+			c.sep, c.width = sep, i-g.end
 			return c
 		}
 		if i == g.end || !is(w.b[i], isDigit) {

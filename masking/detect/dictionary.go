@@ -198,6 +198,19 @@ func (t *trie) read(b []byte, i, lim int, node uint32) (to uint32, next int) {
 	return node, i + n
 }
 
+// spacelessScripts are where their characters are, first and last: Thai and
+// Lao, Burmese, Khmer, and what is written in Chinese and Japanese.
+var spacelessScripts = [][2]rune{
+	{0x0E00, 0x0EFF},
+	{0x1000, 0x109F},
+	{0x1780, 0x17FF},
+	{0x2E80, 0x312F},
+	{0x3190, 0xA4CF},
+	{0xF900, 0xFAFF},
+	{0xFF66, 0xFF9F},
+	{0x20000, 0x3FFFF},
+}
+
 // spaceless tells whether the character at the beginning of b is of a script
 // that puts no spaces between words.
 func spaceless(b []byte) bool {
@@ -205,5 +218,10 @@ func spaceless(b []byte) bool {
 		return false
 	}
 	r, _ := utf8.DecodeRune(b)
-	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+	for _, s := range spacelessScripts {
+		if s[0] <= r && r <= s[1] {
+			return true
+		}
+	}
+	return false
 }

@@ -1,10 +1,16 @@
 package detect
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 const (
 	maxLocal = 64  // RFC 5321, 4.5.3.1.1
 	maxEmail = 244 // RFC 5321 allows 254; what is longer ends here
+	// maxDense is how many characters of scripts without spaces between words a
+	// local part may have: in a stream of such a text, so many are always held.
+	maxDense = 4
 )
 
 // email finds mail addresses: a local part as people have them (no quoted
@@ -40,9 +46,14 @@ func localStart(w *window, at int) int {
 	if w.fold != nil { // written as escapes, it must leave space for the domain
 		from = max(from, w.fold.ceil(w.fold.org(at)-w.reach/2))
 	}
-	start := at
+	start, dense := at, 0
 	for start > from && is(w.b[start-1], isLocal) {
 		start--
+		if w.b[start] >= 0x80 && utf8.RuneStart(w.b[start]) && spaceless(w.b[start:]) {
+			if dense++; dense == maxDense {
+				break
+			}
+		}
 	}
 	start = w.alignStart(start)
 	for start < at && !is(w.b[start], isWord) && w.b[start] != '_' {

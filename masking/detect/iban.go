@@ -7,7 +7,7 @@ const maxIBAN = 34 // ISO 13616
 var iban = &Detector{
 	info:     Info{"IBAN", "bank account numbers (length of the country, mod 97)", maxIBAN + (maxIBAN-2)*maxBetween, 0.5},
 	inDigits: true,
-	lag:      2 + maxBetween,
+	lag:      3,
 	verify: func(w *window, e *entry, at int) {
 		start := ibanStart(w, at)
 		if start < w.floor {
@@ -50,13 +50,15 @@ var iban = &Detector{
 }
 
 // ibanStart is where the two letters of a country stand before b[at], -1 if
-// they don't.
+// they don't; small letters only directly before it.
 func ibanStart(w *window, at int) int {
 	i := at
-	for n := 0; n < maxBetween && i > w.floor && is(w.b[i-1], isSep); n++ {
+	letters := isLetter
+	if i > w.floor && inIBAN(w.b[i-1]) {
 		i--
+		letters = isUpper // "is 42" begins no number
 	}
-	if i-2 < w.floor || !is(w.b[i-1], isLetter) || !is(w.b[i-2], isLetter) {
+	if i-2 < w.floor || !is(w.b[i-1], uint16(letters)) || !is(w.b[i-2], uint16(letters)) {
 		return -1
 	}
 	return i - 2
@@ -73,16 +75,22 @@ func ibanRead(w *window, i, lim int, into []byte) (end, n int) {
 			end = i
 			continue
 		}
-		next, _ := w.separator(i, lim)
-		if next == i {
-			return end, n
+		from := i
+		for i < lim && i-from < maxBetween && inIBAN(w.b[i]) {
+			i++
 		}
-		if i = next; i == lim {
+		switch {
+		case i == from:
+			return end, n
+		case i == lim:
 			return lim, n
 		}
 	}
 	return end, n
 }
+
+// inIBAN tells whether a character may stand between the groups of a number.
+func inIBAN(b byte) bool { return b == ' ' || b == '-' || b == '.' || b == '/' || b == '_' }
 
 // mod97 tells whether the check digits are right (ISO 7064, MOD 97-10).
 func mod97(iban []byte) bool {

@@ -36,7 +36,7 @@ func ipv4(w *window, e *entry, at int) {
 			return
 		}
 	}
-	if c.open && c.n <= 4 {
+	if c.cut && c.n <= 4 || c.open && c.n <= 4 && c.sep == '.' && c.width == 1 {
 		w.wait(at)
 	}
 	if n < 4 || w.goesOn(c, 3) {

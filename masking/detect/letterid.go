@@ -6,8 +6,8 @@ import "strings"
 // digit, A either.
 type letterForm struct {
 	pattern string
-	before  int  // letters before the first digit
-	apart   bool // a space, dash or dot may stand between any two
+	before  int    // letters before the first digit
+	seps    string // what may stand between any two; a space may before the last
 	score   float32
 	valid   func(string) bool // of the number in capitals; nil: all are
 }
@@ -23,7 +23,7 @@ func newLetterID(info Info, forms []letterForm, raise ...string) *Detector {
 		f.before = strings.IndexByte(f.pattern, 'D')
 		length := len(f.pattern)
 		d.lag = max(d.lag, f.before)
-		if f.apart {
+		if f.seps != "" {
 			length = 2*length - 1
 			d.lag = max(d.lag, 2*f.before)
 		}
@@ -46,21 +46,23 @@ func newLetterID(info Info, forms []letterForm, raise ...string) *Detector {
 	return d
 }
 
-// between tells whether b may stand between two characters of the number.
-func (f *letterForm) between(b byte) bool {
-	return f.apart && (b == ' ' || b == '-' || b == '.')
+// between tells whether b may stand before character k of the number.
+func (f *letterForm) between(b byte, k int) bool {
+	return f.seps != "" && (strings.IndexByte(f.seps, b) >= 0 || b == ' ' && k == len(f.pattern)-1)
 }
 
 // begin is where the letters before b[at] begin, -1 if there are not enough.
 // short is the first of them that may be the number's.
 func (f *letterForm) begin(w *window, at int) (start, short int) {
 	start, short = at, at
-	for range f.before {
+	letters := uint16(isLetter)
+	for k := f.before; k > 0; k-- {
 		i := start
-		if i > w.floor && f.between(w.b[i-1]) {
+		if i > w.floor && f.between(w.b[i-1], k) {
 			i--
+			letters = isUpper // "is 42" begins no number
 		}
-		if i == w.floor || !is(w.b[i-1], isAlnum) || is(w.b[i-1], isDigit) {
+		if i == w.floor || w.b[i-1] >= 0x80 || !is(w.b[i-1], letters) {
 			return -1, short
 		}
 		if start = i - 1; !w.wordBefore(start) {
@@ -85,7 +87,7 @@ func (f *letterForm) verify(w *window, e *entry, at int) {
 	var number [maxPattern]byte
 	i := start
 	for k := range len(f.pattern) {
-		if k > 0 && i < lim && f.between(w.b[i]) {
+		if k > 0 && i < lim && f.between(w.b[i], k) {
 			i++
 		}
 		if i >= lim {

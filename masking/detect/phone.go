@@ -62,13 +62,20 @@ type phoneRun struct {
 // phoneGroups is how many groups are apart as in a telephone number.
 func (c *cluster) phoneGroups() (n int, open bool) {
 	for n = 1; n < c.n; n++ {
-		switch c.groups[n].sep {
-		case ' ', '-', '.', '/', '(', ')':
-		default:
+		if !phoneSep(c.groups[n].sep) {
 			return n, false
 		}
 	}
-	return n, c.open
+	return n, c.cut || c.open && phoneSep(c.sep)
+}
+
+// phoneSep tells whether a character may stand in a telephone number.
+func phoneSep(b byte) bool {
+	switch b {
+	case ' ', '-', '.', '/', '(', ')':
+		return true
+	}
+	return false
 }
 
 // international looks for a number that begins with its country's code.
