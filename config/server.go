@@ -30,6 +30,9 @@ type Server struct {
 	Ready string `yaml:"ready"`
 	// TrustedProxies are networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	// CORS are the origins of web pages ("https://app.example") that may call the
+	// rest listener from a browser, or "*"; none by default.
+	CORS []string `yaml:"cors"`
 	// Limits bound what callers can use up.
 	Limits Limits `yaml:"limits" reload:"restart"`
 	// ShutdownGrace is how long calls may go on after the signal to stop.

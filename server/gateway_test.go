@@ -38,6 +38,7 @@ type gateway struct {
 	issuer  *issuer.Issuer
 	dir     string
 	Address string
+	REST    string
 	Metrics string
 	Log     *lines
 	Pool    *wiretest.Pool
@@ -105,6 +106,7 @@ func (g *gateway) configure(s setup) {
 	g.Write("sluice.yaml", `
 server:
   grpc: "127.0.0.1:0"
+  rest: "127.0.0.1:0"
   metrics: "127.0.0.1:0"
 `+s.server+`
 identity:
@@ -138,7 +140,7 @@ func (g *gateway) run() {
 	}()
 	select {
 	case at := <-ready:
-		g.Address, g.Metrics = at.GRPC.String(), at.Metrics.String()
+		g.Address, g.REST, g.Metrics = at.GRPC.String(), at.REST.String(), at.Metrics.String()
 	case err := <-g.ended:
 		cancel()
 		g.t.Fatalf("the gateway ended at its start: %v", err)

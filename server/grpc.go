@@ -72,7 +72,7 @@ func (s *Server) grpcServer(tlsConfig *tls.Config, chain *interceptors.Chain) *g
 		opts = append(opts, experimental.BufferPool(s.opts.Buffers))
 	}
 	g := grpc.NewServer(opts...)
-	s.registerInference(g, chain)
+	g.RegisterService(s.inferenceService(chain), nil)
 	s.registerHealth(g, chain)
 	registerReflection(g, chain)
 	return g
@@ -81,8 +81,10 @@ func (s *Server) grpcServer(tlsConfig *tls.Config, chain *interceptors.Chain) *g
 // refuseUnknown is never reached: policy knows no such RPC.
 func refuseUnknown(any, grpc.ServerStream) error { return status.Error(codes.Unimplemented, "") }
 
-func (s *Server) registerInference(g *grpc.Server, chain *interceptors.Chain) {
-	desc := streams(pb.GRPCInferenceService_ServiceDesc, func(method string) grpc.StreamHandler {
+// inferenceService is what every door serves of inference: a stream handler that
+// runs the chain for each method.
+func (s *Server) inferenceService(chain *interceptors.Chain) *grpc.ServiceDesc {
+	return streams(pb.GRPCInferenceService_ServiceDesc, func(method string) grpc.StreamHandler {
 		if method == pb.GRPCInferenceService_ModelStreamInfer_FullMethodName {
 			return chain.Stream(method, func(srv any, ss grpc.ServerStream) error {
 				return s.state.Load().service.ModelStreamInfer(srv, ss)
@@ -92,7 +94,6 @@ func (s *Server) registerInference(g *grpc.Server, chain *interceptors.Chain) {
 			return s.state.Load().handlers[method](ctx, req)
 		})
 	})
-	g.RegisterService(desc, nil)
 }
 
 // registerHealth serves grpc.health.v1 as Triton does: Check follows readiness,

@@ -40,6 +40,10 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	restDoor, err := s.restDoor(chain)
+	if err != nil {
+		return err
+	}
 	metrics, err := listen(ctx, "metrics", cfg.Metrics)
 	if err != nil {
 		return err
@@ -48,7 +52,11 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeListener(metrics))
 	}
-	s.announce(ctx, door, metrics)
+	web, err := listen(ctx, "rest", cfg.REST)
+	if err != nil {
+		return errors.Join(err, closeListener(metrics), closeListener(door))
+	}
+	s.announce(ctx, door, web, metrics)
 
 	group, ctx := errgroup.WithContext(ctx)
 	if metrics != nil {
@@ -58,6 +66,9 @@ func (s *Server) serve(ctx context.Context) error {
 		g := s.grpcServer(tlsConfig, chain)
 		group.Go(func() error { return g.Serve(door) })
 		group.Go(func() error { s.stopGRPC(ctx, g); return nil })
+	}
+	if web != nil {
+		group.Go(func() error { return s.serveREST(ctx, web, restDoor, s.restServer(restDoor, tlsConfig)) })
 	}
 	group.Go(func() error { <-ctx.Done(); return nil })
 	return group.Wait()
@@ -83,11 +94,15 @@ func (s *Server) tls() (*tls.Config, error) {
 }
 
 // announce says where the doors are, and which configured ones are not built.
-func (s *Server) announce(ctx context.Context, door, metrics net.Listener) {
+func (s *Server) announce(ctx context.Context, door, web, metrics net.Listener) {
 	var at Addresses
 	if door != nil {
 		at.GRPC = door.Addr()
 		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("door", "grpc"), slog.String("address", at.GRPC.String()), slog.Bool("tls", s.started.Server.TLS != nil))
+	}
+	if web != nil {
+		at.REST = web.Addr()
+		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("door", "rest"), slog.String("address", at.REST.String()), slog.Bool("tls", s.started.Server.TLS != nil))
 	}
 	if metrics != nil {
 		at.Metrics = metrics.Addr()

@@ -41,7 +41,7 @@ type Options struct {
 
 // Addresses are where the gateway listens; nil for a door that is off.
 type Addresses struct {
-	GRPC, Metrics net.Addr
+	GRPC, REST, Metrics net.Addr
 }
 
 // Server is a running gateway.

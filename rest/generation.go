@@ -1,0 +1,247 @@
+package rest
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/rest/dialect"
+	"github.com/sluice-gateway/sluice/rest/inprocess"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// generation is the answers of a stream on their way out: of …/generate_stream
+// each at once, as a Server-Sent Event; of …/generate the only one at the end,
+// when it is known to be that. The first answer decides on the status.
+type generation struct {
+	x         *exchange
+	stream    *inprocess.Stream
+	streaming bool
+	page      *dialect.Page
+	answers   int
+	only      *wire.Message // the first answer of …/generate
+	wrong     *dialect.Error
+}
+
+// run sends the answers as they come.
+func (g *generation) run() {
+	pool := g.x.door.opts.Pool
+	buf := pool.Get(dialect.PageSize)
+	defer pool.Put(buf)
+	g.page = dialect.NewPage(*buf, func(b []byte) error { _, err := g.x.Write(b); return err })
+	var err error
+	for err == nil {
+		m := new(wire.Message)
+		if err = g.stream.RecvMsg(m); err == nil {
+			err = g.one(m)
+		}
+		if m != g.only {
+			m.Free()
+		}
+	}
+	g.end(err)
+	if g.only != nil {
+		g.only.Free()
+	}
+}
+
+// one takes one answer. Its error ends the stream.
+func (g *generation) one(m *wire.Message) error {
+	view, err := m.StreamResponse()
+	if err != nil {
+		return err
+	}
+	if view.ErrorMessage().Len() > 0 {
+		return g.failure(view)
+	}
+	answer, err := dialect.NewGenerated(m, view.Response())
+	var wrong *dialect.Error
+	switch {
+	case errors.As(err, &wrong):
+		return g.fault(wrong)
+	case err != nil:
+		return err
+	case answer.Empty():
+		return nil
+	}
+	g.answers++
+	if g.streaming {
+		return g.event(http.StatusOK, func() { _ = answer.JSON(g.page) })
+	}
+	if g.answers == 1 {
+		g.only = m
+	}
+	return nil
+}
+
+// fault takes an error as the answer that it is.
+func (g *generation) fault(wrong *dialect.Error) error {
+	g.answers++
+	if g.streaming {
+		return g.event(wrong.Status, func() { g.page.Error(wrong.Text) })
+	}
+	if g.answers == 1 {
+		g.wrong = wrong
+	}
+	return nil
+}
+
+// event writes an answer and sends it at once.
+func (g *generation) event(code int, write func()) error {
+	if !g.x.wrote {
+		g.x.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		g.x.Header().Set("Cache-Control", "no-cache") // of proxies; Triton does not say it
+		g.x.Header().Set("X-Accel-Buffering", "no")
+		g.x.WriteHeader(code)
+	}
+	g.page.Event(write)
+	if err := g.page.Err(); err != nil {
+		return err
+	}
+	return g.x.control.Flush()
+}
+
+// failure takes an error that came in the stream. One that Triton or Sluice made
+// before the model ran is answered as it is on …/infer, if it is the first.
+func (g *generation) failure(view wire.StreamResponse) error {
+	text, resp := view.ErrorMessage().String(), view.Response()
+	if p, ok := resp.Parameters().Get(reasonKey); ok && g.answers == 0 {
+		reason, _ := p.Text()
+		code := statusOfReason(reason.String())
+		g.x.Header().Set(reasonHeader, reason.String())
+		if code == http.StatusUnauthorized {
+			g.x.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		}
+		return &plainFailure{code, text}
+	}
+	if resp.ModelName().Len() == 0 && g.answers == 0 {
+		return &plainFailure{statusOfText(text), text}
+	}
+	return g.fault(&dialect.Error{Status: http.StatusInternalServerError, Text: text})
+}
+
+// plainFailure is an error that is answered as plain JSON.
+type plainFailure struct {
+	code int
+	text string
+}
+
+// Error returns the text.
+func (e *plainFailure) Error() string { return e.text }
+
+// end answers what is left when the stream has ended.
+func (g *generation) end(err error) {
+	var plain *plainFailure
+	switch {
+	case errors.As(err, &plain):
+		g.x.write(plain.code, applicationJSON, plain.text)
+		return
+	case err != io.EOF && g.answers == 0 && beforeTheModel(g.x, err):
+		g.x.fail(err, applicationJSON)
+		return
+	case err != io.EOF:
+		st := status.Convert(err)
+		if g.fault(&dialect.Error{Status: statusOf(st.Code()), Text: st.Message()}) != nil {
+			return
+		}
+	}
+	if g.streaming {
+		if g.answers == 0 {
+			_ = g.event(http.StatusOK, nil) // a body without events
+		}
+		return
+	}
+	g.finish()
+}
+
+// finish answers …/generate.
+func (g *generation) finish() {
+	h := g.x.Header()
+	h.Set("Content-Type", applicationJSON)
+	switch {
+	case g.wrong != nil && g.answers == 1:
+		g.x.write(g.wrong.Status, applicationJSON, g.wrong.Text)
+		return
+	case g.answers != 1:
+		code := http.StatusOK
+		if g.wrong != nil {
+			code = g.wrong.Status
+		}
+		g.x.write(code, applicationJSON, notOne)
+		return
+	}
+	view, err := g.only.StreamResponse()
+	if err != nil {
+		g.x.failAnswer(err)
+		return
+	}
+	answer, err := dialect.NewGenerated(g.only, view.Response())
+	if err != nil {
+		g.x.failAnswer(err)
+		return
+	}
+	if answer.JSON(g.page) == nil {
+		_, _ = g.x.Write(g.page.Rest())
+	}
+}
+
+// beforeTheModel tells whether a status ended the stream before a model ran:
+// Sluice's own, or a backend's about the model.
+func beforeTheModel(x *exchange, err error) bool {
+	st := status.Convert(err)
+	for _, d := range st.Details() {
+		if _, ours := d.(*errdetails.ErrorInfo); ours {
+			return true
+		}
+	}
+	switch st.Code() {
+	case codes.NotFound, codes.Unavailable, codes.Unimplemented, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
+		return true
+	}
+	return x.failed != nil
+}
+
+// reasonKey is the parameter that marks a refusal of Sluice's own in a stream.
+const reasonKey = "sluice_reason"
+
+// statusOfReason is the status of a refusal that a stream brings, whose message
+// has the reason alone.
+func statusOfReason(reason string) int {
+	switch reason {
+	case access.ReasonTokenMissing, access.ReasonTokenInvalid, access.ReasonTokenExpired:
+		return http.StatusUnauthorized
+	case access.ReasonInFlight, access.ReasonStreams:
+		return http.StatusTooManyRequests
+	case access.ReasonNoBackend:
+		return http.StatusNotFound
+	case access.ReasonBackendAway, access.ReasonIssuerAway:
+		return http.StatusServiceUnavailable
+	case access.ReasonMalformed, access.ReasonModelName, access.ReasonUnsafeForBackend:
+		return http.StatusBadRequest
+	case access.ReasonUnsupported:
+		return http.StatusNotImplemented
+	case access.ReasonInternal:
+		return http.StatusInternalServerError
+	default:
+		return http.StatusForbidden
+	}
+}
+
+// statusOfText is the status of an error that Triton made before the model ran,
+// whose code a stream does not bring: nearly all are about the request.
+func statusOfText(text string) int {
+	switch {
+	case strings.HasPrefix(text, "Request for unknown model"):
+		return http.StatusNotFound
+	case strings.Contains(text, "is shutting down"):
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusBadRequest
+	}
+}

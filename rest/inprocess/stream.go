@@ -1,0 +1,165 @@
+package inprocess
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// Stream is the client's side of a stream. One goroutine may send while
+// another receives.
+type Stream struct {
+	ctx     context.Context //nolint:containedctx // a ClientStream is asked for its context by contract
+	cancel  context.CancelFunc
+	call    *call
+	closing sync.Once
+
+	requests chan any           // one at a time; closed by CloseSend
+	answers  chan *wire.Message // the receiver's to free
+	over     chan struct{}      // closed when the handler has returned
+	err      error              // what it returned, once over
+}
+
+var _ grpc.ClientStream = (*Stream)(nil)
+
+// NewStream opens a stream whose handler runs on a goroutine of its own until it
+// returns. Whoever opens one receives until there is an error, or calls
+// [Stream.Close].
+func (c *Conn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	return c.Open(ctx, method)
+}
+
+// Open is NewStream for who wants the stream as it is.
+func (c *Conn) Open(ctx context.Context, method string) (*Stream, error) {
+	handler, err := c.handler(ctx, method)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Stream{ctx: ctx, cancel: cancel, requests: make(chan any), answers: make(chan *wire.Message), over: make(chan struct{})}
+	server, end := newServerStream(ctx, method)
+	s.call = server.call
+	s.call.started = make(chan struct{})
+	server.next = func() (any, error) { return s.next(server.ctx) }
+	server.answer = func(m any) error { return s.put(server.ctx, m) }
+	c.streams.Go(func() {
+		defer end()
+		s.err = handler(nil, server)
+		if s.err == nil {
+			s.err = io.EOF
+		}
+		s.call.start()
+		close(s.over)
+	})
+	return s, nil
+}
+
+// next is the handler's next request.
+func (s *Stream) next(ctx context.Context) (any, error) {
+	select {
+	case request, open := <-s.requests:
+		if !open {
+			return nil, io.EOF
+		}
+		return request, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// put gives the client a message of its own.
+func (s *Stream) put(ctx context.Context, m any) error {
+	answer := new(wire.Message)
+	if err := pass(m, answer); err != nil {
+		return err
+	}
+	select {
+	case s.answers <- answer:
+		return nil
+	case <-ctx.Done():
+		answer.Free()
+		return ctx.Err()
+	}
+}
+
+// SendMsg gives the handler a request: a [wire.Source], which is the handler's
+// from now on, or a message, which is still the caller's. io.EOF says that the
+// handler has ended; RecvMsg tells why.
+func (s *Stream) SendMsg(m any) error {
+	request := m
+	if _, ok := m.(wire.Source); !ok {
+		taken := new(wire.Message)
+		if err := pass(m, taken); err != nil {
+			return err
+		}
+		request = owned{taken}
+	}
+	select {
+	case s.requests <- request:
+		return nil
+	case <-s.over:
+	case <-s.ctx.Done():
+	}
+	release(request)
+	return io.EOF
+}
+
+// CloseSend tells the handler that there are no more requests. It is called by
+// who sends, and once counts.
+func (s *Stream) CloseSend() error {
+	s.closing.Do(func() { close(s.requests) })
+	return nil
+}
+
+// RecvMsg receives the next answer, by reference into a *wire.Message. After
+// the last one the error is io.EOF, or the status that the handler ended with.
+func (s *Stream) RecvMsg(m any) error {
+	select {
+	case answer := <-s.answers:
+		return take(answer, m)
+	case <-s.over:
+		return s.err
+	}
+}
+
+func take(answer *wire.Message, into any) error {
+	if m, ok := into.(*wire.Message); ok {
+		return m.Take(answer)
+	}
+	defer answer.Free()
+	return pass(answer, into)
+}
+
+// Header waits for the handler's header.
+func (s *Stream) Header() (metadata.MD, error) {
+	select {
+	case <-s.call.started:
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+	s.call.mu.Lock()
+	defer s.call.mu.Unlock()
+	return metadata.Join(s.call.header), nil
+}
+
+// Trailer is what came with the end, once RecvMsg has returned an error.
+func (s *Stream) Trailer() metadata.MD {
+	s.call.mu.Lock()
+	defer s.call.mu.Unlock()
+	return metadata.Join(s.call.trailer)
+}
+
+// Context is the client's own.
+func (s *Stream) Context() context.Context { return s.ctx }
+
+// Close ends the call and returns when its handler has. It may be called after
+// the end too.
+func (s *Stream) Close() {
+	s.cancel()
+	<-s.over
+}
