@@ -41,12 +41,12 @@ func speed(o options, peer *presidio, m report.Machine) (string, error) {
 	b.WriteString("| text | entities | Sluice, whole: MB/s | Sluice, stream: MB/s | Presidio: MB/s | stream × Presidio |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, mix := range []corpus.Mix{corpus.Mixed, corpus.Prose, corpus.Records} {
 		text := corpus.Lines(o.part, o.seed, textSize, mix, common)
-		s, err := measure(o.rounds, text, set, peer)
+		s, err := race(o.rounds, text, set, peer)
 		if err != nil {
 			return "", err
 		}
 		s.row(&b, mix, "ten")
-		s, err = measure(o.rounds, text, every, nil)
+		s, err = race(o.rounds, text, every, nil)
 		if err != nil {
 			return "", err
 		}
@@ -72,8 +72,8 @@ func spread(s report.Spread, format string) string {
 	return fmt.Sprintf(format+" ("+format+"–"+format+")", s.Median, s.Q1, s.Q3)
 }
 
-// measure lets each take its turn in each round.
-func measure(rounds int, text string, set *detect.Set, peer *presidio) (speeds, error) {
+// race lets each take its turn in each round.
+func race(rounds int, text string, set *detect.Set, peer *presidio) (speeds, error) {
 	chunks := cut(text)
 	if peer != nil {
 		texts := make([]string, 0, peerSize/chunkSize)
