@@ -135,14 +135,15 @@ func (c *checker) entity(path string, e Entity, r *Rule, out *rule) {
 func (c *checker) wholeRule(path string, r *Rule, out *rule) {
 	if !out.action.whole() && out.action.kind != actionDrop {
 		c.add(path+".entities", "entities is empty; name what to look for, as in [EMAIL, CARD]. Only drop, zero, round, top_k, clip and noise work on whole tensors")
+		return
 	}
+	out.whole = true
 	for i, name := range out.tensors {
 		if strings.Contains(name, "*") {
 			c.add(fmt.Sprintf("%s.tensors[%d]", path, i), "a rule about whole tensors names each one: a pattern covers text only")
 			break
 		}
 	}
-	out.whole = true
 	for _, key := range []struct {
 		name string
 		set  bool
