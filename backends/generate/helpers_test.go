@@ -2,7 +2,11 @@ package generate_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
+
+	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/backends/generate"
@@ -104,4 +108,10 @@ func open(t testing.TB, s generate.Server, change ...func(*generate.Options)) *g
 	b := generate.New(o)
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// outgoing are the names of what goes on with ctx.
+func outgoing(ctx context.Context) []string {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return slices.Sorted(maps.Keys(md))
 }

@@ -40,6 +40,7 @@ type stream struct {
 	account *wire.Account
 	slots   chan struct{}
 	answers chan []byte
+	ended   bool // RecvMsg has said so
 
 	mu         sync.Mutex
 	running    int
@@ -152,9 +153,13 @@ func (s *stream) CloseSend() error {
 // RecvMsg receives the next answer. It is io.EOF after the last one when the
 // stream was half-closed, and the context's error when that has ended.
 func (s *stream) RecvMsg(m any) error {
+	if s.ended {
+		return io.EOF
+	}
 	select {
 	case answer, more := <-s.answers:
 		if !more {
+			s.ended = true
 			s.cancel(nil)
 			return io.EOF
 		}
