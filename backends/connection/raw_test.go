@@ -133,6 +133,10 @@ func TestCheck(t *testing.T) {
 			&inference.ModelInferRequest{ModelName: "m", Inputs: []*in{{Name: "a"}, {Name: "b", Contents: &contents{}}}, RawInputContents: [][]byte{nil}},
 			"contents field must not be specified when using raw_input_contents for ",
 		},
+		"text as a number": {
+			&inference.ModelInferRequest{Inputs: []*in{{Name: "a", Datatype: "INT32", Contents: &contents{BytesContents: [][]byte{[]byte("text")}}}}},
+			"unexpected explicit tensor data for input tensor ",
+		},
 		"shared input":   {&inference.ModelInferRequest{Inputs: []*in{{Parameters: with("shared_memory_region")}}}, "this model's server has no shared memory"},
 		"shared output":  {&inference.ModelInferRequest{Outputs: []*out{{Parameters: with("shared_memory_region")}}}, "this model's server has no shared memory"},
 		"classification": {&inference.ModelInferRequest{Outputs: []*out{{Name: "o"}, {Parameters: with("classification")}}}, "this model's server has no classification"},

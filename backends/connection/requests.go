@@ -14,8 +14,9 @@ import (
 // Check refuses a request for ModelInfer that servers other than Triton take,
 // and read otherwise than Triton does: what it asks for would be missing from
 // the answer without a word, or a rule would have read other data than the model
-// (MLServer 1.7.1 counts raw contents past the inputs that have typed ones). The
-// first text is Triton's own.
+// (MLServer 1.7.1 counts raw contents past the inputs that have typed ones, and of
+// typed ones takes the field that is set, whatever the datatype). The texts about
+// contents begin as Triton's own.
 func Check(r wire.InferRequest) *access.Error {
 	for in := range r.Inputs() {
 		switch {
@@ -24,6 +25,12 @@ func Check(r wire.InferRequest) *access.Error {
 				Kind: access.Malformed, Reason: access.ReasonMalformed,
 				Message: fmt.Sprintf("contents field must not be specified when using raw_input_contents for %s for model %s",
 					access.Quote(in.Name().String()), access.Quote(r.ModelName().String())),
+			}
+		case in.HasContents() && !in.Contents().OnlyFor(in.Datatype().String()):
+			return &access.Error{
+				Kind: access.Malformed, Reason: access.ReasonMalformed,
+				Message: fmt.Sprintf("unexpected explicit tensor data for input tensor %s for model %s, expected datatype %s",
+					access.Quote(in.Name().String()), access.Quote(r.ModelName().String()), access.Quote(in.Datatype().String())),
 			}
 		case in.Parameters().Has("shared_memory_region"):
 			return Unsupported("shared memory; send the tensors inside the request")
