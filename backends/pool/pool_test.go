@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -26,6 +27,7 @@ import (
 	"github.com/sluice-gateway/sluice/backends/triton"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
+	"github.com/sluice-gateway/sluice/wire/wiretest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,7 +138,17 @@ func newPool(t *testing.T, change func(*pool.Options), servers ...*server) *pool
 	for _, s := range servers {
 		addresses = append(addresses, s.address)
 	}
-	o := pool.Options{Config: config(addresses...), Logger: slog.New(slog.DiscardHandler), Open: opener(servers)}
+	buffers := wiretest.NewPool()
+	freedAgain := wire.FreedAgain()
+	t.Cleanup(func() {
+		for _, fault := range buffers.Misuse() {
+			t.Error(fault)
+		}
+		if wire.FreedAgain() != freedAgain {
+			t.Error("a message was freed twice")
+		}
+	})
+	o := pool.Options{Config: config(addresses...), Logger: slog.New(slog.DiscardHandler), Open: opener(servers, buffers)}
 	if change != nil {
 		change(&o)
 	}
@@ -148,7 +160,7 @@ func newPool(t *testing.T, change func(*pool.Options), servers ...*server) *pool
 	return p
 }
 
-func opener(servers []*server) func(address, name string) (backends.Backend, error) {
+func opener(servers []*server, buffers mem.BufferPool) func(address, name string) (backends.Backend, error) {
 	return func(address, _ string) (backends.Backend, error) {
 		i := slices.IndexFunc(servers, func(s *server) bool { return s.address == address })
 		dial := func(context.Context, string) (net.Conn, error) { return nil, errors.New("nobody there") }
@@ -157,6 +169,7 @@ func opener(servers []*server) func(address, name string) (backends.Backend, err
 		}
 		return triton.New(triton.Options{
 			Name: "gpu", Address: address, Credentials: insecure.NewCredentials(), Traits: triton.Triton(backends.Guard{}),
+			Pool: buffers,
 			Dial: []grpc.DialOption{grpc.WithContextDialer(dial)},
 		})
 	}
