@@ -19,17 +19,32 @@ from cases.tensors import simple
 from harness.door import Door
 from harness.llamacpp import E2E, LlamaCpp
 from harness.refusal import refused
-from harness.sluice import Sluice, triton_backend
+from harness.sluice import POLICY, Sluice, triton_backend
 from harness.tgi import TGI
 from harness.vllm import VLLM
-from llm.client import inputs
-from llm.text import PIECES, TEXT
+from llm.client import inputs, text
+from llm.text import PIECES, SECRETS, TEXT, masked
 
 VLLM_PYTHON = os.environ.get("E2E_VLLM_PYTHON")
 # Of each, the name of its model is the one thing that a client has to know.
 MODELS = {"triton": "tokens", "llama.cpp": "chat-small", "tgi": "org/chat-large"}
 if VLLM_PYTHON:
     MODELS["vllm"] = "chat-other"
+# One of TGI's.
+ADAPTER = "org/chat-legal"
+
+# For everybody but those who run the servers.
+MASKING = [
+    {
+        "name": "pii",
+        "models": ["*"],
+        "tensors": ["text_output"],
+        "entities": ["EMAIL", "CARD", "SSN"],
+        # Sluice knows it of the others; Triton's model is one of Python's.
+        "mode": "delta",
+        "except": ["operators"],
+    }
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +52,7 @@ def servers(tmp_path_factory):
     """The servers but Triton, which other tests have as well."""
     made = {
         "llama.cpp": LlamaCpp(tmp_path_factory.mktemp("llamacpp"), MODELS["llama.cpp"]),
-        "tgi": TGI(tmp_path_factory.mktemp("tgi")),
+        "tgi": TGI(tmp_path_factory.mktemp("tgi"), ADAPTER),
     }
     if VLLM_PYTHON:
         made["vllm"] = VLLM(tmp_path_factory.mktemp("vllm"), MODELS["vllm"], VLLM_PYTHON)
@@ -56,11 +71,19 @@ def gateway(tmp_path_factory, issuer, triton, servers):
     backends = [
         triton_backend(triton.address),
         backend("openai", "llama.cpp", servers, openai={"dialect": "llama.cpp"}),
-        backend("tgi", "tgi", servers, tgi={"model": MODELS["tgi"]}),
+        backend(
+            "tgi",
+            "tgi",
+            servers,
+            models=[MODELS["tgi"], ADAPTER],
+            credential={"bearer": f"file:{servers['tgi'].key}"},
+            tgi={"model": MODELS["tgi"], "adapters": [ADAPTER]},
+        ),
     ]
     if VLLM_PYTHON:
         backends.append(backend("vllm", "vllm", servers))
     server = Sluice(tmp_path_factory.mktemp("before-llms"), issuer, backends)
+    server.write("policy.yaml", {**POLICY, "masking": MASKING})
     try:
         yield server.start()
     finally:
@@ -98,13 +121,14 @@ def test_generation(case, model):
     case(model)
 
 
+@pytest.mark.parametrize("person, shown", [("operator", TEXT), ("bob", masked())], ids=["clear", "masked"])
 @pytest.mark.parametrize("server", MODELS)
-def test_one_program_by_the_models_name_alone(server, gateway, issuer):
+def test_one_program_by_the_models_name_alone(server, person, shown, gateway, issuer):
     argv = [sys.executable, "-m", "llm.client", gateway.address, MODELS[server], PROMPT]
-    env = {**os.environ, "TOKEN": issuer.token("bob"), "PYTHONPATH": str(E2E)}
+    env = {**os.environ, "TOKEN": issuer.token(person), "PYTHONPATH": str(E2E)}
     done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == TEXT
+    assert done.stdout == shown
     finish, numbers = done.stderr.split(maxsplit=1)
     assert finish == "stop" and int(numbers.split()[1]) == len(PIECES) + 1
 
@@ -147,3 +171,74 @@ class TestWhoMay:
         with door.client() as client:
             refused("UNAUTHENTICATED", client.infer, MODELS[server], inputs(PROMPT, stream=False))
             refused("UNAUTHENTICATED", client.get_model_metadata, MODELS[server])
+
+
+@pytest.mark.parametrize("server", MODELS)
+class TestMasking:
+    """What is masked for bob, whatever server has the model."""
+
+    @pytest.fixture
+    def model(self, server, door, issuer):
+        return Model(MODELS[server], door.showing(issuer.token("bob")), None, triton=server == "triton")
+
+    def test_a_stream(self, model):
+        with model.stream() as stream:
+            stream.ask(max_tokens=generation.ALL)
+            answers = stream.take()
+        assert "".join(map(text, answers)) == masked()
+        assert len(answers) > 40, "the answers were held until the end"
+        assert generation.reasons(answers)[-1] == "stop" and generation.generated(answers) == len(PIECES) + 1
+
+    def test_a_whole(self, model):
+        prompt = f"Is it {SECRETS[0]}? "
+        with model.stream() as stream:
+            for exclude, before in ((True, ""), (False, masked(prompt))):
+                stream.ask(prompt, stream=False, exclude=exclude, max_tokens=generation.ALL)
+                [answer] = stream.take()
+                assert text(answer) == before + masked()
+
+    def test_one_call(self, model):
+        if model.triton:
+            return  # which refuses it
+        with model.door.client() as client:
+            asked = inputs(PROMPT, stream=False, exclude=True, max_tokens=generation.ALL)
+            assert text(client.infer(model.name, asked)) == masked()
+
+    def test_an_end_within_a_secret(self, model):
+        """What a stream is masked to is what the whole is masked to."""
+        first = next(number for number in range(len(PIECES)) if SECRETS[0] in "".join(PIECES[:number]))
+        with model.stream() as stream:
+            for limit in range(first - 4, first + 3):
+                stream.ask(max_tokens=limit)
+                streamed = "".join(map(text, stream.take()))
+                stream.ask(stream=False, exclude=True, max_tokens=limit)
+                assert streamed == text(stream.take()[0])
+                assert ("[EMAIL]" in streamed) == ("@example.co" in "".join(PIECES[:limit]))
+
+    def test_requests_at_a_time(self, model):
+        with model.stream() as stream:
+            for id in "abc":
+                stream.ask(id=id, max_tokens=generation.ALL)
+            texts, ended = dict.fromkeys("abc", ""), set()
+            while len(ended) < 3:
+                [answer] = stream.answers.take(1)
+                id = answer.get_response().id
+                texts[id] += text(answer)
+                ended |= {id} if generation.final(answer) else set()
+        assert set(texts.values()) == {masked()}
+
+    def test_what_would_tell_beside_the_text(self, model):
+        # The log probabilities hold the tokens.
+        with model.stream() as stream:
+            stream.ask(returns=["logprobs"], logprobs=1, max_tokens=40)
+            assert "logprobs" in stream.refusal().message()
+
+
+def test_an_adapter_is_a_model(door, issuer):
+    """One of TGI's, which shows what it was asked for in no answer: see backends/tgi."""
+    with door.showing(issuer.token("operator")).client() as client:
+        assert client.is_model_ready(ADAPTER)
+        rows = {row.name: row.state for row in client.get_model_repository_index().models}
+        assert rows[ADAPTER] == "READY"
+        asked = inputs(PROMPT, stream=False, exclude=True, max_tokens=5)
+        assert text(client.infer(ADAPTER, asked)) == "".join(PIECES[:5])

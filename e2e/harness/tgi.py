@@ -14,8 +14,10 @@ BINARY = E2E.parent / "bin" / "tgitest"
 
 
 class TGI:
-    def __init__(self, folder, *flags):
-        self.folder, self.flags = Path(folder), flags
+    def __init__(self, folder, adapter):
+        self.folder, self.adapter = Path(folder), adapter
+        # What it wants to be shown.
+        self.key = self.folder / "key"
         self.port = free_port()
         self.process = None
 
@@ -27,7 +29,9 @@ class TGI:
         subprocess.run(["go", "build", "-o", BINARY, "./e2e/tgitest"], cwd=E2E.parent, check=True, timeout=120)
         say = self.folder / "say.json"
         say.write_text(json.dumps({"tokens": PIECES, "ticks": TICKS, "endless": ENDLESS}))
-        argv = [BINARY, "-listen", f"{LOOPBACK}:{self.port}", "-say", say, *self.flags]
+        self.key.write_text("hf-e2e-key")
+        argv = [BINARY, "-listen", f"{LOOPBACK}:{self.port}", "-say", say]
+        argv += ["-adapters", self.adapter, "-api-key", self.key.read_text()]
         self.process = Process("tgi", argv, self.folder / "tgi.log")
         self.process.wait_for(lambda: answers(self.url + "/health"), seconds=10)
         return self

@@ -16,6 +16,14 @@ TEXT = (
 # Each of these lies in several pieces.
 SECRETS = ("jane.doe@example.com", "4111 1111 1111 1111", "536-90-4399")
 
+
+def masked(text=TEXT):
+    """The text as those see it to whom the secrets are redacted."""
+    for secret, word in zip(SECRETS, ("[EMAIL]", "[CARD]", "[SSN]"), strict=True):
+        text = text.replace(secret, word)
+    return text
+
+
 # A prompt that ends so is answered without an end: tick tock tick tock ...
 ENDLESS = "~"
 TICKS = (" tick", " tock")
