@@ -47,6 +47,25 @@ func messages(r result) error {
 	return nil
 }
 
+// bounded returns what call does, if it returns at all.
+func bounded(t *testing.T, what Ability, call func() error) error {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- call() }()
+	return within(t, what, ended)
+}
+
+func within(t *testing.T, what Ability, ended <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("%s goes on", what)
+		return nil
+	}
+}
+
 // wantUnavailable wants a call to have failed because of the server: with an
 // error of Sluice's own, or in a stream with a message.
 func wantUnavailable(t *testing.T, what Ability, err error) {
@@ -85,7 +104,7 @@ func testDeadline(t *testing.T, h Harness) {
 		b, o := h.open(t, ModeHangs)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		wantCode(t, string(what), call(ctx, b), codes.DeadlineExceeded)
+		wantCode(t, string(what), bounded(t, what, func() error { return call(ctx, b) }), codes.DeadlineExceeded)
 		o.await(t, "the end of "+string(what), allEnded)
 	}
 }
@@ -100,7 +119,7 @@ func testCancel(t *testing.T, h Harness) {
 		o.await(t, string(what)+" to arrive", arrived)
 		cancel()
 		before := time.Now()
-		wantCode(t, string(what), <-failed, codes.Canceled)
+		wantCode(t, string(what), within(t, what, failed), codes.Canceled)
 		o.await(t, "the end of "+string(what), allEnded)
 		if took := time.Since(before); took > time.Second {
 			t.Errorf("%s: the server heard of it after %v", what, took)
@@ -162,13 +181,8 @@ func testClose(t *testing.T, h Harness) {
 		if err := b.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		select {
-		case err := <-failed:
-			if err == nil {
-				t.Errorf("%s went well", what)
-			}
-		case <-time.After(patience):
-			t.Fatalf("%s goes on", what)
+		if within(t, what, failed) == nil {
+			t.Errorf("%s went well", what)
 		}
 		o.await(t, "the end of "+string(what), allEnded)
 		if err := call(t.Context(), b); err == nil {

@@ -12,7 +12,7 @@ import (
 
 // patience is how long the suite waits for what has to happen. Nothing that
 // works waits for it to run out.
-const patience = 10 * time.Second
+const patience = 5 * time.Second
 
 // Seen is a call that reached a double.
 type Seen struct {
