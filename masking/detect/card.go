@@ -44,7 +44,7 @@ func cardHit(w *window, e *entry, c *cluster, g int) {
 	switch {
 	case g == 0 && decimals:
 	case c.printed(g + 1):
-		w.hit(e, at, end, w.contextScore(e, at, 0.9))
+		w.hit(e, at, end, w.contextScore(e, at, 0.95))
 	case g == c.n-1 && c.even(c.n) && !w.digitsBefore(at):
 		w.hit(e, at, end, w.contextScore(e, at, 0.6))
 	}

@@ -3,6 +3,11 @@ package detect
 // What a context word adds to a score, or takes from it.
 const contextWeight = 0.4
 
+// nearBy is how many bytes before a match words are looked for that lower its
+// score. They say what stands right behind them, and must not spare all that
+// comes later in the sentence.
+const nearBy = 24
+
 // wordList is a list of context words, in lower case.
 type wordList struct {
 	first [256]bool
@@ -39,24 +44,29 @@ func foldWord(word string) string {
 
 // contextScore is base, raised or lowered by the words that stand before start.
 func (w *window) contextScore(e *entry, start int, base float32) float32 {
-	if w.says(&e.raise, start) {
+	if w.says(&e.raise, start, lookBack) {
 		base += contextWeight
 	}
-	if w.says(&e.lower, start) {
+	if w.says(&e.lower, start, nearBy) {
 		base -= contextWeight
 	}
 	return max(0, min(1, base))
 }
 
-// says tells whether one of the words stands within lookBack bytes before start.
-func (w *window) says(l *wordList, start int) bool {
+// says tells whether one of the words stands within so many bytes before start.
+func (w *window) says(l *wordList, start, within int) bool {
 	if len(l.words) == 0 {
 		return false
 	}
-	from := w.back(start)
-	for i := from; i < start; i++ {
+	back := w.back(start)
+	for i := max(back, start-within); i < start; i++ {
 		c := lowered(w.b[i])
-		if !l.first[c] || i > from && is(w.b[i-1], isLetter) && !spaceless(w.b[i:]) {
+		switch {
+		case !l.first[c]:
+			continue
+		case i == back && !(w.begins && w.org(start) <= lookBack):
+			continue // perhaps in the middle of a word: what is before is not to be seen
+		case i > back && is(w.b[i-1], isLetter) && !spaceless(w.b[i:]):
 			continue
 		}
 		for _, word := range l.words {

@@ -29,7 +29,7 @@ func (s *Set) Find(text []byte, dst []Match) []Match {
 		f = &finder{}
 	}
 	w := &f.w
-	*w = window{b: text, eof: true, reach: s.reach}
+	*w = window{b: text, begins: true, eof: true, reach: s.reach}
 	for {
 		if !s.next(w) {
 			if !w.unplain {

@@ -7,7 +7,8 @@ import "strings"
 type letterForm struct {
 	pattern string
 	before  int    // letters before the first digit
-	seps    string // what may stand between any two; a space may before the last
+	gaps    string // before which characters a space, dash or dot may stand, as digits
+	spaced  bool   // a space also before others than the last
 	score   float32
 	valid   func(string) bool // of the number in capitals; nil: all are
 }
@@ -23,9 +24,9 @@ func newLetterID(info Info, forms []letterForm, raise ...string) *Detector {
 		f.before = strings.IndexByte(f.pattern, 'D')
 		length := len(f.pattern)
 		d.lag = max(d.lag, f.before)
-		if f.seps != "" {
-			length = 2*length - 1
-			d.lag = max(d.lag, 2*f.before)
+		if f.gaps != "" {
+			length += len(f.gaps)
+			d.lag = max(d.lag, f.before+len(f.gaps))
 		}
 		d.info.Longest = max(d.info.Longest, length)
 	}
@@ -48,7 +49,10 @@ func newLetterID(info Info, forms []letterForm, raise ...string) *Detector {
 
 // between tells whether b may stand before character k of the number.
 func (f *letterForm) between(b byte, k int) bool {
-	return f.seps != "" && (strings.IndexByte(f.seps, b) >= 0 || b == ' ' && k == len(f.pattern)-1)
+	if strings.IndexByte(f.gaps, byte('0'+k)) < 0 {
+		return false
+	}
+	return b == '-' || b == '.' || b == ' ' && (f.spaced || k == len(f.pattern)-1)
 }
 
 // begin is where the letters before b[at] begin, -1 if there are not enough.

@@ -5,7 +5,7 @@ import "strings"
 // ukNINO: national insurance numbers; some letters and prefixes are never
 // given (HMRC, NIM39110).
 var ukNINO = newLetterID(Info{Entity: "UK_NINO", Description: "British national insurance numbers"}, []letterForm{
-	{pattern: "LLDDDDDDL", seps: " -.", score: 0.6, valid: func(n string) bool {
+	{pattern: "LLDDDDDDL", gaps: "2468", spaced: true, score: 0.6, valid: func(n string) bool {
 		if strings.ContainsAny(n[:1], "DFIQUV") || strings.ContainsAny(n[1:2], "DFIOQUV") || n[8] > 'D' {
 			return false
 		}
@@ -19,8 +19,8 @@ var ukNINO = newLetterID(Info{Entity: "UK_NINO", Description: "British national 
 
 // esNIF: DNI of citizens and NIE of foreigners, the letter modulus 23.
 var esNIF = newLetterID(Info{Entity: "ES_NIF", Description: "Spanish DNI and NIE numbers"}, []letterForm{
-	{pattern: "DDDDDDDDL", seps: "-.", score: 0.6, valid: func(n string) bool { return nifLetter(n[:8]) == n[8] }},
-	{pattern: "LDDDDDDDL", seps: "-.", score: 0.7, valid: func(n string) bool {
+	{pattern: "DDDDDDDDL", gaps: "258", score: 0.6, valid: func(n string) bool { return nifLetter(n[:8]) == n[8] }},
+	{pattern: "LDDDDDDDL", gaps: "1258", score: 0.7, valid: func(n string) bool {
 		i := strings.IndexByte("XYZ", n[0])
 		return i >= 0 && nifLetter(string(rune('0'+i))+n[1:8]) == n[8]
 	}},

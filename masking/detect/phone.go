@@ -14,7 +14,7 @@ var phone = &Detector{
 		"phone*", "tel", "tél", "tele*", "télé*", "mobile*", "mob", "cell*", "call*", "fax", "contact*", "sms", "whatsapp", "dial",
 		"handy*", "mobil*", "rufnummer", "anruf*", "portable", "móvil", "celular", "cellulare", "ring", "hotline", "number is",
 	},
-	lower: []string{"order*", "invoice*", "isbn", "ticket*", "tracking", "serial", "sku", "part", "id", "version"},
+	lower: notPhones,
 	verify: func(w *window, e *entry, at int) {
 		start := at
 		plus := w.before(at) == '+'
@@ -49,6 +49,12 @@ var phone = &Detector{
 		}
 		return i
 	},
+}
+
+// notPhones are words before numbers that may look like people's.
+var notPhones = []string{
+	"order no", "order number*", "order id", "order #", "invoice*", "isbn", "ticket*", "tracking*", "serial*", "sku",
+	"part no", "part number*",
 }
 
 // phoneRun is the part of a cluster that may be a telephone number.

@@ -7,7 +7,7 @@ var ssn = &Detector{
 	inDigits:  true,
 	minDigits: 9,
 	raise:     []string{"ssn*", "social", "soc", "tax"},
-	lower:     []string{"order*", "invoice*", "ticket*", "part", "sku"},
+	lower:     notPhones,
 	verify: func(w *window, e *entry, at int) {
 		if w.wordBefore(at) || w.joined(at) {
 			return
@@ -53,7 +53,7 @@ func ssnBase(c *cluster) float32 {
 	if c.n > 1 && c.groups[1].sep != '-' {
 		return 0.6
 	}
-	return 0.85
+	return 0.95
 }
 
 // ssnGiven tells whether numbers like this one are given to people.

@@ -94,6 +94,7 @@ func (st *Stream) slide() {
 func (st *Stream) decide(dst []Event, eof bool) []Event {
 	w := &st.w
 	w.b, w.fold, w.floor, w.eof, w.reach, w.plainTo, w.unplain = st.raw, nil, st.pos, eof, st.set.reach, 0, false
+	w.begins = st.off == 0
 	if st.dirty || st.inside >= 0 && !w.known(len(st.raw), 0) {
 		st.refold()
 	}
@@ -173,8 +174,12 @@ func (st *Stream) goOn(dst []Event) []Event {
 
 // forget finds what of raw has to be kept to decide on what follows.
 func (st *Stream) forget() {
+	if st.pos <= lookBack {
+		st.keep = 0
+		return
+	}
 	if st.w.fold == nil {
-		st.keep, st.run = max(0, st.pos-lookBack), 0
+		st.keep, st.run = st.pos-lookBack, 0
 		return
 	}
 	f := st.fold.ceil(st.pos - lookBack)

@@ -5,11 +5,12 @@ import "unicode/utf8"
 // window is a stretch of folded text that is looked at: what may decide on
 // bytes from floor on, and no more than may.
 type window struct {
-	b     []byte
-	fold  *folded // nil: b are the original bytes
-	floor int     // matches begin here or behind
-	eof   bool    // nothing comes behind b
-	reach int     // original bytes that may be seen from a beginning on
+	b      []byte
+	fold   *folded // nil: b are the original bytes
+	floor  int     // matches begin here or behind
+	begins bool    // nothing comes before b
+	eof    bool    // nothing comes behind b
+	reach  int     // original bytes that may be seen from a beginning on
 
 	best  candidate // the best match so far; index < 0: none
 	hold  int       // from here on more bytes are needed; len(b): none are
