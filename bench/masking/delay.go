@@ -14,7 +14,7 @@ import (
 
 // tokenCost writes what a clean token of four bytes costs a stream.
 func tokenCost(b *strings.Builder, o options, set *detect.Set) {
-	text := []byte(corpus.Sentences(o.seed, 1<<20, true))
+	text := []byte(corpus.Sentences(o.seed, o.size/8, true))
 	st, events, tokens := set.NewStream(), make([]detect.Event, 0, 16), len(text)/4
 	pass := func() {
 		for i := range tokens {
@@ -46,8 +46,8 @@ func delays(b *strings.Builder, o options, sets map[string]*detect.Set) {
 		}
 	}
 	for _, stream := range []struct{ name, text string }{
-		{"prose, English", corpus.Sentences(o.seed, 1<<20, true)},
-		{"prose, ten languages", corpus.Sentences(o.seed, 1<<20, false)},
+		{"prose, English", corpus.Sentences(o.seed, o.size/8, true)},
+		{"prose, ten languages", corpus.Sentences(o.seed, o.size/8, false)},
 		{"mails, tickets and chats, full of values", texts.String()},
 	} {
 		tokens := corpus.Tokens(stream.text, o.seed)

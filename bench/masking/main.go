@@ -37,7 +37,7 @@ type options struct {
 	seed           uint64
 	docs, examples int
 	only           string
-	rounds         int
+	rounds, size   int
 	python, script string
 	commit         string
 	publish, out   string
@@ -54,6 +54,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.examples, "examples", 0, "how many examples of each kind of mistake to print")
 	flags.StringVar(&o.only, "only", "", "measure accuracy or speed only")
 	flags.IntVar(&o.rounds, "rounds", 7, "rounds of the measurement of speed")
+	flags.IntVar(&o.size, "size", 8<<20, "`bytes` of text that a round takes")
 	flags.StringVar(&o.python, "python", "", "Python that has Presidio; empty: without it")
 	flags.StringVar(&o.script, "script", "bench/masking/presidio.py", "what that Python runs")
 	flags.StringVar(&o.commit, "commit", "unknown", "what is measured")
@@ -76,8 +77,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if o.publish != "" && (o.part != corpus.HeldOut || o.only != "") {
 		return o, errors.New("-publish: only a whole run on the held-out part is published")
 	}
-	if flags.NArg() > 0 || o.docs < 1 || o.rounds < 1 {
-		return o, errors.New("no arguments, and at least one text and one round")
+	if flags.NArg() > 0 || o.docs < 1 || o.rounds < 1 || o.size < chunkSize {
+		return o, errors.New("no arguments, and at least one text, one round and one chunk")
 	}
 	return o, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/bench/masking/corpus"
 	"github.com/sluice-gateway/sluice/bench/masking/score"
+	"github.com/sluice-gateway/sluice/bench/report"
 	"github.com/sluice-gateway/sluice/masking/detect"
 )
 
@@ -53,6 +54,83 @@ func TestRunWithoutPresidio(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(out, "masking-accuracy.md")); err != nil || string(b) != stdout.String() {
 		t.Errorf("what is written is not what is printed: %v", err)
+	}
+}
+
+// double stands for Python with Presidio: it finds one mail address at code
+// points 1 to 3 of every text of two that it is given.
+const double = `#!/bin/sh
+if [ "$1" = -c ]; then printf 2.2.0; exit; fi
+while read -r line; do
+	case $line in
+	*analyze*broken*) echo '{"spans": []}' ;;
+	*analyze*) echo '{"spans": [[[1, 3, "EMAIL_ADDRESS", 0.5]], []]}' ;;
+	*load*few*) echo '{"loaded": 0}' ;;
+	*load*) echo '{"loaded": 2}' ;;
+	*) echo '{"seconds": 0.25, "hits": 1}' ;;
+	esac
+done
+`
+
+func startDouble(t *testing.T) *presidio {
+	t.Helper()
+	python := filepath.Join(t.TempDir(), "python")
+	if err := os.WriteFile(python, []byte(double), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := startPresidio(t.Context(), python, "presidio.py")
+	if err != nil || p == nil {
+		t.Fatalf("%v, %v", p, err)
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+func TestPresidioIsAsked(t *testing.T) {
+	p := startDouble(t)
+	if p.version != "2.2.0" {
+		t.Errorf("version %q", p.version)
+	}
+	found, err := p.analyze([]string{"üäöx", "b"}, []string{"EMAIL_ADDRESS"})
+	if err != nil || len(found) != 2 || len(found[1]) != 0 || found[0][0] != (score.Found{Start: 2, End: 6, Entity: "EMAIL_ADDRESS", Score: 0.5}) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if err := p.load([]string{"a", "b"}, nil); err != nil {
+		t.Error(err)
+	}
+	if seconds, err := p.seconds(); err != nil || seconds != 0.25 {
+		t.Errorf("%v seconds, %v", seconds, err)
+	}
+	if _, err := p.analyze([]string{"broken", "b"}, nil); err == nil || !strings.Contains(err.Error(), "about 2 texts") {
+		t.Errorf("too few answers: %v", err)
+	}
+	if err := p.load([]string{"few", "b"}, nil); err == nil {
+		t.Error("texts got lost, and nobody minds")
+	}
+}
+
+func TestSpeedOfBothStandsInOneTable(t *testing.T) {
+	o, err := parseOptions([]string{"-size", "65536", "-rounds", "1", "-commit", "abc"}, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := corpus.Lines(o.part, o.seed, o.size, corpus.Prose, common)[:2*chunkSize]
+	set, err := compile(common)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := race(o.rounds, text, set, startDouble(t))
+	if err != nil || len(s.whole) != 1 || len(s.stream) != 1 || s.peer[0] != 2*chunkSize/0.25/1e6 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	tables, err := speed(o, nil, report.Machine{Go: "go1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"commit abc", "| mixed | ten |", "| prose | all", "A clean token of 4 bytes", "| prose, English | ten |"} {
+		if !strings.Contains(tables, want) {
+			t.Errorf("no %q in:\n%s", want, tables)
+		}
 	}
 }
 

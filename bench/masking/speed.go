@@ -14,9 +14,8 @@ import (
 
 const (
 	chunkSize = 2 << 10
-	textSize  = 8 << 20
-	// peerSize is what Presidio gets of a text in a round: it takes a second or
-	// so for that.
+	// peerSize is the most that Presidio gets of a text in a round: it takes a
+	// second or so for that.
 	peerSize = 192 << 10
 )
 
@@ -40,7 +39,7 @@ func speed(o options, peer *presidio, m report.Machine) (string, error) {
 		m.When.Format(time.DateOnly), o.commit, m.CPU, m.Go, runtime.GOMAXPROCS(0), m.Load, o.rounds)
 	b.WriteString("| text | entities | Sluice, whole: MB/s | Sluice, stream: MB/s | Presidio: MB/s | stream × Presidio |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, mix := range []corpus.Mix{corpus.Mixed, corpus.Prose, corpus.Records} {
-		text := corpus.Lines(o.part, o.seed, textSize, mix, common)
+		text := corpus.Lines(o.part, o.seed, o.size, mix, common)
 		s, err := race(o.rounds, text, set, peer)
 		if err != nil {
 			return "", err
@@ -75,9 +74,10 @@ func spread(s report.Spread, format string) string {
 // race lets each take its turn in each round.
 func race(rounds int, text string, set *detect.Set, peer *presidio) (speeds, error) {
 	chunks := cut(text)
+	size := min(peerSize, len(text)) / chunkSize * chunkSize
 	if peer != nil {
-		texts := make([]string, 0, peerSize/chunkSize)
-		for _, c := range chunks[:peerSize/chunkSize] {
+		var texts []string
+		for _, c := range chunks[:size/chunkSize] {
 			texts = append(texts, strings.ToValidUTF8(string(c), ""))
 		}
 		if err := peer.load(texts, commonPresidio); err != nil {
@@ -96,7 +96,7 @@ func race(rounds int, text string, set *detect.Set, peer *presidio) (speeds, err
 		if err != nil {
 			return speeds{}, err
 		}
-		s.peer = append(s.peer, peerSize/seconds/1e6)
+		s.peer = append(s.peer, float64(size)/seconds/1e6)
 	}
 	return s, nil
 }
