@@ -37,7 +37,7 @@ func (a *action) takes(t wire.Datatype) bool {
 	case actionDrop:
 		return true
 	case actionZero:
-		return t != wire.Bytes
+		return t.Size() > 0
 	case actionRound:
 		return t.IsFloat()
 	default:

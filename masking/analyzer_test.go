@@ -116,7 +116,9 @@ func TestAnalyzerWindows(t *testing.T) {
 func TestAnalyzerThatDoesNotAnswer(t *testing.T) {
 	away := errors.New("away")
 	fails := func(context.Context, string) ([]masking.Span, error) { return nil, away }
-	lies := func(context.Context, string) ([]masking.Span, error) { return []masking.Span{{Start: 2, End: 1000}}, nil }
+	lies := func(context.Context, string) ([]masking.Span, error) {
+		return []masking.Span{{Start: 2, End: 1000}}, nil
+	}
 	tests := []struct {
 		name   string
 		ask    analyzer

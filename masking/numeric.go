@@ -19,7 +19,7 @@ func (a *answer) numbers(p *part, typ wire.Datatype) *access.Error {
 	rules := slices.DeleteFunc(slices.Clone(t.whole), func(r *rule) bool { return !r.takes(typ) })
 	for _, r := range rules {
 		if !r.action.takes(typ) {
-			return a.plan.refused([]*rule{r}, "output %s is of datatype %s, which %s does not work on", name, typ, r.action.kind)
+			return a.plan.refused([]*rule{r}, "output %s is of datatype %s, which %s does not work on", name, access.Quote(p.out.Datatype().String()), r.action.kind)
 		}
 	}
 	if len(rules) == 0 {

@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -109,24 +110,24 @@ func (t *tensorPlan) modeOf(facts Facts) (Mode, bool) {
 // sideAsked refuses a request that turns on an output which would be taken out
 // of the answers: its text would be computed for nobody, or come another way.
 func (p *Plan) sideAsked(view wire.InferRequest) *access.Error {
-	raws := slices.Collect(view.Raw())
-	raw := 0
+	odd := view.NumRaw() > 0 && dataFor(view) != view.NumRaw() // it is not known which are whose
+	next, stop := iter.Pull(view.Raw())
+	defer stop()
 	for input := range view.Inputs() {
 		shared := input.Parameters().Has(regionKey)
-		var data wire.Span
-		if !shared && raw < len(raws) {
-			data = raws[raw]
-			raw++
+		var raw wire.Span
+		if !shared {
+			raw, _ = next()
 		}
 		for key, output := range asksFor {
-			if input.Name().Is(key) && p.dropsSide(output) && (shared || truthy(input, data)) {
+			if input.Name().Is(key) && p.tensorNamed(output).side && (shared || odd || truthy(input, raw)) {
 				return p.refused(p.text, "input %s=true asks for the text in another form (%s), which can't be masked; leave it out", key, output)
 			}
 		}
 	}
 	for key, value := range view.Parameters().All() {
 		for name, output := range asksFor {
-			if key.Is(name) && p.dropsSide(output) && !isFalse(value) {
+			if key.Is(name) && p.tensorNamed(output).side && !isFalse(value) {
 				return p.refused(p.text, "parameter %s asks for the text in another form (%s), which can't be masked; leave it out", name, output)
 			}
 		}
@@ -134,15 +135,13 @@ func (p *Plan) sideAsked(view wire.InferRequest) *access.Error {
 	return nil
 }
 
-func (p *Plan) dropsSide(output string) bool { return p.tensorNamed(output).side }
-
 // isFalse tells whether a parameter says no: what is no bool may mean yes.
 func isFalse(v wire.Parameter) bool {
 	yes, ok := v.Bool()
 	return ok && !yes
 }
 
-// truthy tells whether a tensor holds anything but zeros.
+// truthy tells whether an input holds anything but zeros.
 func truthy(input wire.Tensor, raw wire.Span) bool {
 	for b := range raw.Chunks() {
 		if slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) {
@@ -160,4 +159,14 @@ func truthy(input wire.Tensor, raw wire.Span) bool {
 		return true
 	}
 	return false
+}
+
+// dataFor is how many inputs have raw data: those that are not in shared memory.
+func dataFor(view wire.InferRequest) (n int) {
+	for input := range view.Inputs() {
+		if !input.Parameters().Has(regionKey) {
+			n++
+		}
+	}
+	return n
 }

@@ -103,7 +103,7 @@ func (d Datatype) Integer(raw []byte) int64 {
 	switch d {
 	case Int8:
 		return int64(int8(raw[0]))
-	case Uint8:
+	case Uint8, Bool:
 		return int64(raw[0])
 	case Int16:
 		return int64(int16(binary.LittleEndian.Uint16(raw)))
