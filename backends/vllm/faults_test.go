@@ -255,7 +255,7 @@ func TestAServerThatSpeaksNoHTTP(t *testing.T) {
 			_, _ = c.Read(make([]byte, 1))
 			_, _ = io.WriteString(c, "220 mail.example.com ESMTP\r\n")
 		},
-		"hangs up":            func(c net.Conn) { _ = c.Close() },
+		"hangs up": func(c net.Conn) { _ = c.Close() },
 		"a header for ever": func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nx: ")
 			for range 1 << 20 {
