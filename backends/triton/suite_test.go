@@ -3,6 +3,7 @@ package triton_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/backends/backendstest"
+	"github.com/sluice-gateway/sluice/backends/connection"
 	"github.com/sluice-gateway/sluice/backends/triton"
 )
 
@@ -25,7 +27,8 @@ func TestSuite(t *testing.T) {
 		}
 		b, err := triton.New(triton.Options{
 			Name: "gpu", Address: "10.1.2.3:8001", Credentials: insecure.NewCredentials(), Traits: triton.Triton(backends.Guard{}),
-			Forwarder: s.Forwarder, Pool: s.Pool, Dial: []grpc.DialOption{grpc.WithContextDialer(dial)},
+			Forwarder: s.Forwarder, Pool: s.Pool,
+			Verify: &connection.Verify{Log: slog.New(slog.DiscardHandler)}, Dial: []grpc.DialOption{grpc.WithContextDialer(dial)},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package triton_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/backends/backendstest"
+	"github.com/sluice-gateway/sluice/backends/connection"
 	"github.com/sluice-gateway/sluice/backends/triton"
 	"github.com/sluice-gateway/sluice/gen/inference"
 )
@@ -28,7 +30,8 @@ func open(t *testing.T, traits backends.Traits, dial dialer) *triton.Backend {
 	t.Helper()
 	b, err := triton.New(triton.Options{
 		Name: "gpu", Address: "10.1.2.3:8001", Credentials: insecure.NewCredentials(), Traits: traits,
-		Dial: []grpc.DialOption{grpc.WithContextDialer(dial)},
+		Verify: &connection.Verify{Log: slog.New(slog.DiscardHandler)},
+		Dial:   []grpc.DialOption{grpc.WithContextDialer(dial)},
 	})
 	if err != nil {
 		t.Fatal(err)
