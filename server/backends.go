@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/backends/connection"
 	"github.com/sluice-gateway/sluice/backends/kserve"
 	"github.com/sluice-gateway/sluice/backends/mlserver"
+	replicas "github.com/sluice-gateway/sluice/backends/pool"
 	"github.com/sluice-gateway/sluice/backends/triton"
 )
 
@@ -75,7 +76,7 @@ func (r replica) mlserver() (backends.Backend, error) { return mlserver.New(r.co
 // pool holds the open backends of one configuration.
 type pool struct {
 	configs []backends.Config
-	open    []backends.Backend
+	open    []*replicas.Pool
 	table   *backends.Table
 }
 
@@ -104,7 +105,7 @@ func openBackends(configs []backends.Config, before *pool, buffers mem.BufferPoo
 
 // same returns the open backend of a configuration equal to c, its models aside
 // where only the table needs them.
-func (p *pool) same(c backends.Config) backends.Backend {
+func (p *pool) same(c backends.Config) *replicas.Pool {
 	if p == nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	replicas "github.com/sluice-gateway/sluice/backends/pool"
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
 )
 
@@ -132,7 +133,7 @@ func (s *Server) stopGRPC(ctx context.Context, g *grpc.Server) {
 }
 
 func (s *Server) serveMetrics(ctx context.Context, l net.Listener) error {
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), mismatches{s})
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBackendMetrics(func() []*replicas.Pool { return s.state.Load().pool.open }))
 	handler := promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Timeout: scrapeTimeout})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", handler)

@@ -31,6 +31,10 @@ func (r InferRequest) ID() Span { return r.text(fieldID) }
 // Parameters are the request's own parameters: "sequence_id" is one.
 func (r InferRequest) Parameters() Parameters { return Parameters{r.root(), fieldParameters} }
 
+// HasParameters tells whether the request has any parameters of its own, without
+// reading them.
+func (r InferRequest) HasParameters() bool { return r.v.count[fieldParameters] > 0 }
+
 // NumInputs is how many inputs there are.
 func (r InferRequest) NumInputs() int { return int(r.v.count[fieldInputs]) }
 

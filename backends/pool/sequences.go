@@ -38,6 +38,9 @@ type sequence struct {
 // A parameter of another type than a server expects is refused: it could be read
 // as an id by one server and not by the next.
 func sequenceOf(view wire.InferRequest) (s sequence, ok bool, refused *access.Error) {
+	if !view.HasParameters() {
+		return sequence{}, false, nil
+	}
 	parameters := view.Parameters()
 	p, found := parameters.Get(sequenceID)
 	if !found {
@@ -56,15 +59,22 @@ func sequenceOf(view wire.InferRequest) (s sequence, ok bool, refused *access.Er
 	default:
 		return sequence{}, false, malformed(sequenceID, "a number or a string")
 	}
-	for key, value := range map[string]*bool{sequenceStart: &s.start, sequenceEnd: &s.end} {
-		if p, found := parameters.Get(key); found {
-			var isBool bool
-			if *value, isBool = p.Bool(); !isBool {
-				return sequence{}, false, malformed(key, "true or false")
-			}
-		}
+	if s.start, refused = flag(parameters, sequenceStart); refused == nil {
+		s.end, refused = flag(parameters, sequenceEnd)
 	}
-	return s, s.id != "", nil
+	return s, s.id != "" && refused == nil, refused
+}
+
+func flag(parameters wire.Parameters, key string) (bool, *access.Error) {
+	p, found := parameters.Get(key)
+	if !found {
+		return false, nil
+	}
+	value, ok := p.Bool()
+	if !ok {
+		return false, malformed(key, "true or false")
+	}
+	return value, nil
 }
 
 // numberID and textID write ids apart from each other; 0 and "" are no ids.

@@ -15,8 +15,12 @@ type Status struct {
 	Backend  string          `json:"backend"`
 	Type     string          `json:"type"`
 	Replicas []ReplicaStatus `json:"replicas"`
-	// Inside and Waiting are the calls within the limit and in its queue, Refused
-	// those that it refused so far; all zero where there is no limit.
+	// Watched tells a backend whose replicas are asked and counted. One of a single
+	// address that cannot change is not.
+	Watched bool `json:"watched"`
+	// Limited tells a backend with a limit. Inside and Waiting are the calls within
+	// it and in its queue, Refused those that it refused so far.
+	Limited bool  `json:"limited"`
 	Inside  int   `json:"inside"`
 	Waiting int   `json:"waiting"`
 	Refused int64 `json:"refused"`
@@ -47,6 +51,7 @@ type ReplicaStatus struct {
 func (p *Pool) Status() Status {
 	s := Status{
 		Backend: p.name, Type: p.opts.Config.Type,
+		Watched: p.only == nil, Limited: p.gate != nil,
 		Repeated: p.repeats.made.Load(), Sequences: p.sequences.Len(), Drift: *p.drift.Load(),
 	}
 	s.Inside, s.Waiting, s.Refused = p.gate.counts()
