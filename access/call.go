@@ -42,8 +42,9 @@ type Call struct {
 	// Masking tells that the call's answer is masked: nothing else of the
 	// backend's that could carry its text goes to the caller.
 	Masking bool
-	// Masked counts what was masked in the call's answers, by entity; nil if nothing was.
-	Masked map[string]int64
+	// Masked counts what was masked in the call's answers, by entity; Observed
+	// what rules that only observe have found. Both are nil while there is none.
+	Masked, Observed map[string]int64
 	// Refused is the refusal that ended the call, if Sluice itself ended it.
 	Refused *Error
 
@@ -52,20 +53,32 @@ type Call struct {
 	// after that. It is safe for concurrent use: one goroutine reads the stream's
 	// requests while others send answers.
 	OnMessage func(Message)
-	// OnMasked, if set, hears how many spans of an entity were masked in one
-	// answer of a model, on the goroutine that sends the answer. The model is
-	// empty where it was an error's text: who asked chose the name.
-	OnMasked func(model, entity string, n int64)
+	// OnMasked, if set, hears what masking found in one answer of a model, on the
+	// goroutine that sends the answer.
+	OnMasked func(Found)
 }
 
-// CountMasked adds to what was masked in the call's answers.
-func (c *Call) CountMasked(model, entity string, n int64) {
-	if c.Masked == nil {
-		c.Masked = make(map[string]int64)
+// Found is how many spans of an entity masking found in one answer.
+type Found struct {
+	// Model is empty where it was an error's text: who asked chose the name.
+	Model, Entity string
+	N             int64
+	// Observed tells that the rule only observes: nothing was changed.
+	Observed bool
+}
+
+// Count adds to what masking found in the call's answers.
+func (c *Call) Count(f Found) {
+	counts := &c.Masked
+	if f.Observed {
+		counts = &c.Observed
 	}
-	c.Masked[entity] += n
+	if *counts == nil {
+		*counts = make(map[string]int64)
+	}
+	(*counts)[f.Entity] += f.N
 	if c.OnMasked != nil {
-		c.OnMasked(model, entity, n)
+		c.OnMasked(f)
 	}
 }
 

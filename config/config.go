@@ -5,7 +5,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
-	"github.com/sluice-gateway/sluice/policy"
 )
 
 // Config is what a deployment is told.
@@ -22,8 +21,8 @@ type Config struct {
 	// are one policy. At least one is needed.
 	Policy []string `yaml:"policy"`
 
-	// Compiled is the policy that the policy files are together; [Load] makes it.
-	Compiled *policy.Policy `yaml:"-"`
+	// Rules are what the policy files are together; [Load] makes them.
+	Rules *Rules `yaml:"-"`
 }
 
 // Store is where state is kept: one of the two, or neither while nothing that
@@ -41,11 +40,20 @@ var unbuilt = map[string]string{
 	"access":        notYet + inPolicy,
 	"audit":         notYet,
 	"guards":        notYet + inPolicy,
-	"masking":       notYet + inPolicy,
 	"identity.saml": notYet,
 }
 
+// misplaced are keys of policy files, by what is said of them elsewhere.
+var misplaced = map[string]string{
+	"roles":     inPolicyFile,
+	"bindings":  inPolicyFile,
+	"masking":   inPolicyFile,
+	"detectors": inPolicyFile,
+}
+
 const (
+	inPolicyFile = "is a key of policy files; write it in one of those that policy lists"
+
 	notYet   = "is not supported by this version yet; take the key out"
 	inPolicy = " (and it is a key of policy files)"
 )

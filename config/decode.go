@@ -28,7 +28,7 @@ func Decode(file string, data []byte, into any) (*Positions, Problems) {
 		active: make(map[*yaml.Node]bool),
 	}
 	if _, ok := into.(*Config); ok {
-		d.unbuilt = unbuilt
+		d.main = true
 	}
 	v := reflect.ValueOf(into).Elem()
 	setDefaults(v)
@@ -43,7 +43,7 @@ func Decode(file string, data []byte, into any) (*Positions, Problems) {
 
 type decoder struct {
 	Positions
-	unbuilt  map[string]string // path without indices -> why it is refused
+	main     bool // it is the configuration file itself
 	problems Problems
 	values   int
 	depth    int
@@ -149,7 +149,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	fields := make(map[string]reflect.Value)
 	fieldsOf(v, fields)
 	d.entries(n, path, func(key string, value *yaml.Node, at string) {
-		if text, known := d.unbuilt[withoutIndices(at)]; known {
+		if text, known := d.refused(withoutIndices(at)); known {
 			d.problem(at, "%s", text)
 			return
 		}
@@ -160,6 +160,17 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.value(value, field, at)
 	})
+}
+
+// refused tells why a key is not taken where it stands, path without indices.
+func (d *decoder) refused(path string) (text string, known bool) {
+	if !d.main {
+		return "", false
+	}
+	if text, known = unbuilt[path]; !known {
+		text, known = misplaced[path]
+	}
+	return text, known
 }
 
 // unknown complains about a key, and marks the key that was probably meant:

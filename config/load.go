@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
-	"github.com/sluice-gateway/sluice/policy"
 )
 
 // Load reads the configuration at path and the policy files that it names, and
@@ -55,7 +54,7 @@ func (l *loader) load() *Config {
 	c.anchor(filepath.Dir(l.path))
 	l.problems = append(l.problems, at.Place("", c.Validate())...)
 	l.problems = append(l.problems, at.Place("", checkFiles(c))...)
-	c.Compiled = l.policy(c, at)
+	c.Rules = l.rules(c, at)
 	if len(l.problems) > 0 {
 		return nil
 	}
@@ -100,51 +99,56 @@ func cannot(err error) error {
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-// policy reads the policy files and compiles them together. A file that is not
-// YAML at all leaves nothing to compile: what is bound to its roles would be
-// reported as wrong.
-func (l *loader) policy(c *Config, at *Positions) *policy.Policy {
-	var files []policy.File
-	places := make(map[string]*Positions)
-	whole := true
+// rules reads the policy files and what they name.
+func (l *loader) rules(c *Config, at *Positions) *Rules {
+	if len(c.Policy) == 0 {
+		return nil // reported already
+	}
+	var there []string
 	for i, path := range c.Policy {
-		if slices.Index(c.Policy, path) < i {
-			continue // reported already
-		}
-		data, err := l.read(path)
-		if err != nil {
+		switch _, err := l.read(path); {
+		case slices.Contains(c.Policy[:i], path): // reported already
+		case err != nil:
 			l.problems = append(l.problems, at.Place("", []access.Problem{{Path: indexed("policy", i), Message: path + " " + err.Error()}})...)
-			whole = false
-			continue
+		default:
+			there = append(there, path)
 		}
-		file := policy.File{Name: path}
-		pos, problems := Decode(path, data, &file.Document)
-		l.problems = append(l.problems, problems...)
-		whole = whole && pos.any()
-		files, places[path] = append(files, file), pos
 	}
-	if !whole || len(files) == 0 {
-		return nil
+	rules, problems := ReadRules(there, RulesOptions{
+		Sources: c.Identity.Sources(), ReadFile: l.read, Incomplete: len(there) < len(unique(c.Policy)),
+	})
+	l.problems = append(l.problems, problems...)
+	return rules
+}
+
+// unique leaves out what was there before.
+func unique(paths []string) (once []string) {
+	for _, p := range paths {
+		if !slices.Contains(once, p) {
+			once = append(once, p)
+		}
 	}
-	compiled, problems := policy.Compile(files, policy.Options{Sources: c.Identity.Sources()})
-	for _, p := range problems {
-		l.problems = append(l.problems, places[p.File].Place("", []access.Problem{p.Problem})...)
-	}
-	return compiled
+	return once
 }
 
 // anchor makes every relative path in c relative to dir.
 func (c *Config) anchor(dir string) {
-	walk(reflect.ValueOf(c).Elem(), "", func(v reflect.Value, _ string) bool {
+	anchor(c, dir)
+	for i := range c.Policy {
+		c.Policy[i] = anchored(c.Policy[i], dir)
+	}
+	c.Store.SQLite = anchored(c.Store.SQLite, dir)
+}
+
+// anchor makes relative the paths of all values below what into points to that
+// know that they are paths.
+func anchor(into any, dir string) {
+	walk(reflect.ValueOf(into).Elem(), "", func(v reflect.Value, _ string) bool {
 		if a, ok := v.Addr().Interface().(interface{ Anchor(dir string) }); ok {
 			a.Anchor(dir)
 		}
 		return true
 	})
-	for i := range c.Policy {
-		c.Policy[i] = anchored(c.Policy[i], dir)
-	}
-	c.Store.SQLite = anchored(c.Store.SQLite, dir)
 }
 
 func anchored(path, dir string) string {

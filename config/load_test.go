@@ -119,7 +119,7 @@ policy: [policy.yaml, more.yaml]
 	}
 	check("authorization", shown["authorization"], "Bearer hunter2")
 	check("x-api-key", shown["x-api-key"], "abc")
-	if c.Compiled == nil {
+	if c.Rules == nil || c.Rules.Policy == nil || c.Rules.Masking == nil {
 		t.Error("the policy is not compiled")
 	}
 }
@@ -138,7 +138,7 @@ func TestLoadProblems(t *testing.T) {
 		"unknown key":    {"more", "backend: []", []string{`:5:1: backend: unknown key (did you mean "backends"?)`}},
 		"audit":          {"more", "audit: { payloads: masked }", []string{":5:1: audit: is not supported by this version yet; take the key out"}},
 		"guards":         {"more", "guards: []", []string{":5:1: guards: is not supported by this version yet; take the key out (and it is a key of policy files)"}},
-		"masking":        {"more", "masking: []", []string{":5:1: masking: is not supported by this version yet"}},
+		"masking":        {"more", "masking: []", []string{":5:1: masking: is a key of policy files; write it in one of those that policy lists"}},
 		"access":         {"more", "access: []", []string{":5:1: access: is not supported by this version yet"}},
 		"saml":           {"identity", `identity: { saml: {}, oidc: [ { name: a, issuer: "https://a", audiences: [b] } ] }`, []string{":2:13: identity.saml: is not supported by this version yet"}},
 		"both stores":    {"more", `store: { sqlite: a, postgres: "file:policy.yaml" }`, []string{":5:1: store: sqlite and postgres exclude each other"}},

@@ -14,7 +14,7 @@ from harness.triton import Triton
 # Every model but the one that a client loads and the one that cannot be.
 LOADED = (
     "simple prod-simple simple_string simple_identity accumulator every_type identity_fp16 identity_bf16 "
-    "identity_fp32 labelled repeat_int32 slow fails fails_decoupled parameters tokens"
+    "identity_fp32 labelled repeat_int32 slow fails fails_decoupled parameters tokens identity_json"
 ).split()
 
 

@@ -29,6 +29,7 @@ const (
 	Identity  = "identity"
 	Limits    = "limits"
 	Policy    = "policy"
+	Masking   = "masking"
 )
 
 // order is the only statement of which step stands where: outermost first,
@@ -39,7 +40,8 @@ var order = []struct{ name, reason string }{
 	{Record, "is closed after everything inside has spoken, so refusals are recorded and the recorded answer is the one that leaves"},
 	{Identity, "decides on headers, before a byte of the message is read"},
 	{Limits, "reads the message on the account of a principal that is known"},
-	{Policy, "decides on who calls and on what the message says, right before the backend"},
+	{Policy, "decides on who calls and on what the message says"},
+	{Masking, "masks what policy has let through before any other step sees the answer"},
 }
 
 // Step is one interceptor with its place in the order.

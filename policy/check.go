@@ -72,7 +72,7 @@ func (c *checker) document(d Document) {
 	for _, later := range []struct {
 		key   string
 		value any
-	}{{"access", d.Access}, {"guards", d.Guards}, {"masking", d.Masking}} {
+	}{{"access", d.Access}, {"guards", d.Guards}} {
 		if later.value != nil {
 			c.add(later.key, "%s is not supported by this version yet; remove it", later.key)
 		}

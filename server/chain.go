@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	mwrecovery "github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 
+	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/interceptors/identity"
 	"github.com/sluice-gateway/sluice/interceptors/limits"
+	"github.com/sluice-gateway/sluice/interceptors/masking"
 	"github.com/sluice-gateway/sluice/interceptors/policy"
 	"github.com/sluice-gateway/sluice/interceptors/record"
 	"github.com/sluice-gateway/sluice/interceptors/telemetry"
+	rules "github.com/sluice-gateway/sluice/masking"
 )
 
 // Chain builds the interceptors; interceptors.New checks their order.
@@ -38,7 +42,29 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 				return s.state.Load().service.Dependents(ctx, model)
 			},
 		}).Step(),
+		(&masking.Gate{Engine: s.masking, Facts: s.facts}).Step(),
 	)
+}
+
+// facts are what masking has to know of a model.
+func (s *Server) facts(ctx context.Context, model, version string) (rules.Facts, error) {
+	config, err := s.state.Load().service.ModelConfig(ctx, model, version)
+	if err != nil {
+		return rules.Facts{}, err
+	}
+	outputs := make(map[string]string, len(config.GetOutput()))
+	for _, o := range config.GetOutput() {
+		outputs[o.GetName()] = datatype(o.GetDataType())
+	}
+	return rules.Facts{Decoupled: config.GetModelTransactionPolicy().GetDecoupled(), Backend: config.GetBackend(), Outputs: outputs}, nil
+}
+
+// datatype is the name that tensors have for a configuration's datatype.
+func datatype(t inference.DataType) string {
+	if t == inference.DataType_TYPE_STRING {
+		return "BYTES"
+	}
+	return strings.TrimPrefix(t.String(), "TYPE_")
 }
 
 // isOpen tells whether a method is served without a token.

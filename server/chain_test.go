@@ -50,7 +50,8 @@ func newBench(t testing.TB) *bench {
 	b.issuer = iss
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"policy.yaml": `{roles: {viewer: [{models: ["*"], verbs: [infer]}]}, bindings: [{role: viewer, groups: [model-viewer]}]}`,
+		"policy.yaml": `{roles: {viewer: [{models: ["*"], verbs: [infer]}]}, bindings: [{role: viewer, groups: [model-viewer]}],
+			masking: [{name: pii, models: [masked], entities: [EMAIL]}]}`,
 		"sluice.yaml": `
 server: { limits: { in_flight: 1MiB, in_flight_per_principal: 1MiB } }
 identity: { oidc: [ { name: demo, issuer: "` + iss.URL() + `", audiences: [sluice] } ] }
@@ -85,6 +86,7 @@ type incoming struct {
 
 func (s *incoming) Context() context.Context { return s.ctx }
 func (s *incoming) SendMsg(any) error        { return nil }
+func (s *incoming) SetTrailer(metadata.MD)   {}
 func (s *incoming) RecvMsg(m any) error {
 	if len(s.messages) == 0 {
 		return io.EOF
@@ -172,6 +174,17 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 		}
 		return want(err, codes.PermissionDenied, "may not use verb infer")
 	},
+	"masking": func(b *bench, c *interceptors.Chain, kind string) error {
+		err := b.try(c, kind, "bob", maskedModel(), func() error { return status.Error(codes.Internal, unmasked) })
+		return want(err, codes.Internal, "[EMAIL] can't be found")
+	},
+}
+
+// unmasked is what a caller of a masked model may not be told.
+const unmasked = "jane.doe@example.com can't be found"
+
+func maskedModel() *inference.ModelInferRequest {
+	return &inference.ModelInferRequest{ModelName: "masked"}
 }
 
 func simple(raw []byte) *inference.ModelInferRequest {

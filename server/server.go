@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/identity"
+	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
 	"github.com/sluice-gateway/sluice/services/inference"
 	"github.com/sluice-gateway/sluice/wire"
@@ -53,6 +54,7 @@ type Server struct {
 
 	auth    identity.Current
 	engine  *policy.Engine
+	masking *masking.Engine
 	regions *policy.Regions
 	budget  *wire.Budget
 	state   atomic.Pointer[state]
@@ -103,7 +105,8 @@ func newServer(opts Options, cfg *config.Config) *Server {
 	s := &Server{
 		opts: opts, log: opts.Logger, started: cfg,
 		registry: prometheus.NewRegistry(),
-		engine:   policy.NewEngine(cfg.Compiled),
+		engine:   policy.NewEngine(cfg.Rules.Policy),
+		masking:  masking.NewEngine(cfg.Rules.Masking),
 		regions:  policy.NewRegions(),
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
@@ -132,7 +135,8 @@ func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*
 func (s *Server) take(next *state) {
 	s.state.Store(next)
 	s.auth.Replace(next.sources.set)
-	s.engine.Replace(next.cfg.Compiled)
+	s.masking.Replace(next.cfg.Rules.Masking) // before who may call: no call finds the new permission with the old masking
+	s.engine.Replace(next.cfg.Rules.Policy)
 }
 
 // reload is what the watcher calls with a configuration that is whole and valid.

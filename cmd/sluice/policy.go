@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
 )
 
@@ -72,6 +73,7 @@ type loadedPolicy struct {
 	*policy.Policy
 	options policy.Options
 	issuers []string
+	masking *masking.Policy
 }
 
 // load compiles the policy files. The configuration is read where it is asked
@@ -95,9 +97,17 @@ func (f *policyFlags) load(cmd *cobra.Command) (*loadedPolicy, error) {
 	if len(files) == 0 {
 		return nil, &exitError{exitNotCompiled, fmt.Errorf("%s names no policy files", f.config)}
 	}
-	var err error
-	loaded.Policy, err = compileFiles(files, loaded.options)
-	return loaded, err
+	for _, path := range files {
+		if _, err := os.Stat(path); err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+	}
+	rules, problems := config.ReadRules(files, config.RulesOptions{Sources: loaded.options.Sources})
+	if err := notCompiled(problems); err != nil {
+		return nil, err
+	}
+	loaded.Policy, loaded.masking = rules.Policy, rules.Masking
+	return loaded, nil
 }
 
 // hint says what else could be done where a default file is missing.
@@ -118,26 +128,6 @@ func besides(file string, paths []string) []string {
 		out = append(out, p)
 	}
 	return out
-}
-
-func compileFiles(paths []string, opts policy.Options) (*policy.Policy, error) {
-	var files []policy.File
-	var all config.Problems
-	positions := map[string]*config.Positions{}
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, &exitError{exitUsage, err}
-		}
-		file := policy.File{Name: path}
-		at, problems := config.Decode(path, data, &file.Document)
-		files, positions[path], all = append(files, file), at, append(all, problems...)
-	}
-	p, problems := policy.Compile(files, opts)
-	for _, problem := range problems {
-		all = append(all, positions[problem.File].Place("", []access.Problem{problem.Problem})...)
-	}
-	return p, notCompiled(all)
 }
 
 // decodeFile reads one YAML file.

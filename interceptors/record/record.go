@@ -85,6 +85,9 @@ func (r *Recorder) close(ctx context.Context, call *access.Call, err error, pani
 	if len(call.Masked) > 0 {
 		attrs = append(attrs, slog.Any("masked", call.Masked))
 	}
+	if len(call.Observed) > 0 {
+		attrs = append(attrs, slog.Any("observed", call.Observed))
+	}
 	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
 	if _, foreign := err.(interface{ GRPCStatus() *status.Status }); call.Refused == nil && code == codes.Internal && !foreign {
 		// A backend's own text stays out of the log: it may quote the payload.

@@ -25,6 +25,7 @@ type Metrics struct {
 	inFlight prometheus.Gauge
 	messages *prometheus.CounterVec
 	masked   *prometheus.CounterVec
+	observed *prometheus.CounterVec
 
 	mu     sync.RWMutex
 	models map[string]struct{}
@@ -63,9 +64,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		masked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_masked_total", Help: "Spans masked in answers, by model and entity.",
 		}, []string{"model", "entity"}),
+		observed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_observed_total", Help: "Spans that masking rules with observe: true found and left as they are, by model and entity.",
+		}, []string{"model", "entity"}),
 		models: make(map[string]struct{}),
 	}
-	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked)
+	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked, m.observed)
 	return m
 }
 
@@ -102,14 +106,18 @@ func (m *Metrics) message(msg access.Message) {
 	m.messages.WithLabelValues(m.label(msg.Model), msg.Verb.String(), msg.Verdict()).Inc()
 }
 
-// spans counts what was masked in one answer. A model that has answered is one
-// that a backend lists; a mere error is of no model. Entities are the
+// found counts what masking found in one answer. A model that has answered is
+// one that a backend lists; a mere error is of no model. Entities are the
 // configuration's.
-func (m *Metrics) spans(model, entity string, n int64) {
-	if model != "" {
-		m.Lists(model)
+func (m *Metrics) found(f access.Found) {
+	if f.Model != "" {
+		m.Lists(f.Model)
 	}
-	m.masked.WithLabelValues(model, entity).Add(float64(n))
+	counter := m.masked
+	if f.Observed {
+		counter = m.observed
+	}
+	counter.WithLabelValues(m.label(f.Model), f.Entity).Add(float64(f.N))
 }
 
 func (m *Metrics) closed(call *access.Call, code codes.Code, took time.Duration) {

@@ -70,7 +70,7 @@ func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
 	if p, ok := peer.FromContext(ctx); ok {
 		call.Peer = t.Proxies().Client(p.Addr, md["x-forwarded-for"])
 	}
-	call.OnMasked = t.Metrics.spans
+	call.OnMasked = t.Metrics.found
 	if door := access.DoorFrom(ctx); door != nil {
 		call.Door = door.Name
 		if door.Opened != nil {

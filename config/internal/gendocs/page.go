@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
 )
 
@@ -47,6 +48,9 @@ func write(out *bytes.Buffer, root string) error {
 		return err
 	}
 	if err := p.section("A policy file", "", defaults(reflect.TypeFor[policy.Document]()), false); err != nil {
+		return err
+	}
+	if err := p.section("A policy file: masking", "", defaults(reflect.TypeFor[masking.Document]()), false); err != nil {
 		return err
 	}
 	fmt.Fprintf(p, "\n## Not yet\nThese keys belong to parts that this version does not have. They are refused, not ignored: `%s`.\n",

@@ -1,0 +1,106 @@
+package config
+
+import (
+	"path/filepath"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/masking"
+	"github.com/sluice-gateway/sluice/policy"
+)
+
+// PolicyFile is what one policy file may hold: the keys of each part that
+// decides by it.
+type PolicyFile struct {
+	Access  policy.Document  `yaml:",inline"`
+	Masking masking.Document `yaml:",inline"`
+}
+
+// Rules are all policy files together, compiled for the parts that decide by
+// them. They are immutable.
+type Rules struct {
+	Policy  *policy.Policy
+	Masking *masking.Policy
+}
+
+// RulesOptions are what [ReadRules] has to know beside the files.
+type RulesOptions struct {
+	// Sources are the names of the identity sources; empty means not known.
+	Sources []string
+	// ReadFile reads the files and what they name; os.ReadFile if nil.
+	ReadFile func(path string) ([]byte, error)
+	// Incomplete tells that some of the policy's files can't be read: the others
+	// are checked by themselves, and not compiled.
+	Incomplete bool
+	// Analyzer makes what asks a presidio service; without it, none is asked and
+	// rules that need one are problems.
+	Analyzer func(masking.Presidio) (masking.Analyzer, error)
+}
+
+// ReadRules reads policy files and compiles them together. It returns either
+// rules or problems. A file that is not YAML at all leaves nothing to compile:
+// what is bound to its roles would be reported as wrong.
+func ReadRules(paths []string, o RulesOptions) (*Rules, Problems) {
+	if o.ReadFile == nil {
+		o.ReadFile = readFile
+	}
+	r := rulesReader{options: o, places: make(map[string]*Positions), whole: true}
+	for _, path := range paths {
+		r.read(path)
+	}
+	if !r.whole || len(r.access) == 0 || o.Incomplete {
+		return nil, r.problems.sorted()
+	}
+	rules := r.compile()
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	return rules, nil
+}
+
+type rulesReader struct {
+	options  RulesOptions
+	access   []policy.File
+	masking  []masking.File
+	places   map[string]*Positions
+	problems Problems
+	whole    bool // every file could be read as YAML
+}
+
+func (r *rulesReader) read(path string) {
+	data, err := r.options.ReadFile(path)
+	if err != nil {
+		r.problems = append(r.problems, Problem{File: path, Message: err.Error()})
+		r.whole = false
+		return
+	}
+	var file PolicyFile
+	at, problems := Decode(path, data, &file)
+	r.problems = append(r.problems, problems...)
+	r.whole = r.whole && at.any()
+	anchor(&file, filepath.Dir(path))
+	r.access = append(r.access, policy.File{Name: path, Document: file.Access})
+	r.masking = append(r.masking, masking.File{Name: path, Document: file.Masking})
+	r.places[path] = at
+}
+
+func (r *rulesReader) compile() *Rules {
+	rules := new(Rules)
+	var ofPolicy []policy.Problem
+	rules.Policy, ofPolicy = policy.Compile(r.access, policy.Options{Sources: r.options.Sources})
+	for _, p := range ofPolicy {
+		r.place(p.File, p.Problem)
+	}
+	var ofMasking []masking.Problem
+	rules.Masking, ofMasking = masking.Compile(r.masking, masking.Options{
+		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer,
+	})
+	for _, p := range ofMasking {
+		r.place(p.File, p.Problem)
+	}
+	return rules
+}
+
+// place turns a part's problem into one of a line of its file.
+func (r *rulesReader) place(file string, p access.Problem) {
+	r.problems = append(r.problems, r.places[file].Place("", []access.Problem{p})...)
+}
