@@ -7,6 +7,7 @@ import pytest
 import tritonclient.grpc as triton_client
 from tritonclient.grpc import service_pb2
 
+from cases.memory import PREFIX, region, unregister
 from cases.streams import Answers
 from cases.tensors import simple, tensor, texts
 from harness.door import Door
@@ -162,9 +163,13 @@ def test_numbers_are_rounded(door):
 
 def test_a_masked_output_is_not_written_to_shared_memory(door):
     output = triton_client.InferRequestedOutput("OUTPUT0")
-    output.set_shared_memory("region", 64)
-    with door("bob").client() as client:
-        text = refused("PERMISSION_DENIED", client.infer, "simple_identity", [texts("INPUT0", b"x")], outputs=[output])
+    output.set_shared_memory("masked", 64)
+    with region("masked"), door("keeper").client() as client:
+        client.register_system_shared_memory("masked", PREFIX + "masked", 64)
+        try:
+            text = refused("PERMISSION_DENIED", client.infer, "simple_identity", [texts("INPUT0", b"x")], outputs=[output])
+        finally:
+            unregister(client, "masked")
     assert "shared memory" in text
 
 
