@@ -50,6 +50,9 @@ func (x *exchange) refuse(err error) error {
 	if _, ok := access.AsError(err); ok {
 		return err
 	}
+	if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		return err // of a backend that was asked about the model
+	}
 	if cause := x.http.Context().Err(); cause != nil {
 		return cause // the caller has gone
 	}

@@ -51,13 +51,14 @@ func (d *Door) infer(_ http.ResponseWriter, r *http.Request, path map[string]str
 }
 
 // failInfer answers an error in the form that Triton gives it: text/plain for
-// what it finds before it reads the JSON, a model that there is not among them.
+// what it finds before it reads the JSON, a model that there is not among them,
+// and for what a model fails with.
 func (x *exchange) failInfer(err error, read bool) {
 	contentType := applicationJSON
 	switch st := status.Convert(err); {
 	case st.Code() == codes.Unimplemented && st.Message() == grpcDecoupled:
 		contentType, err = textPlain, status.Error(codes.Unimplemented, httpDecoupled)
-	case !read, st.Code() == codes.NotFound:
+	case !read, st.Code() == codes.NotFound, st.Code() == codes.Internal && x.failed == nil:
 		contentType = textPlain
 	}
 	x.fail(err, contentType)
@@ -67,10 +68,10 @@ func (x *exchange) failInfer(err error, read bool) {
 func (x *exchange) failAnswer(err error) {
 	var wrong *dialect.Error
 	if errors.As(err, &wrong) {
-		x.write(wrong.Status, applicationJSON, wrong.Text)
+		x.write(wrong.Status, textPlain, wrong.Text)
 		return
 	}
-	x.write(http.StatusInternalServerError, applicationJSON, "the model's answer can't be read")
+	x.write(http.StatusInternalServerError, textPlain, "the model's answer can't be read")
 }
 
 // inferSource is the request of an inference, whose body is read when the chain
@@ -113,6 +114,9 @@ func (s *inferSource) receive(ctx context.Context, in *wire.Intake) error {
 		config, err := s.x.door.opts.ModelConfig(ctx, s.x.call, s.request.Model, s.request.Version)
 		if err != nil {
 			return s.unknown(err, in)
+		}
+		if config.GetModelTransactionPolicy().GetDecoupled() {
+			return status.Error(codes.Unimplemented, grpcDecoupled)
 		}
 		return s.request.ReceiveRaw(from, config, in)
 	}

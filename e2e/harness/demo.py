@@ -12,7 +12,8 @@ class Demo:
         self.folder = folder
         self.address, self.issuer = free_address(), free_address()
         listeners = {"grpc": self.address, "issuer": self.issuer}
-        listeners |= {name: free_address() for name in ("rest", "metrics", "console")}
+        self.rest = free_address()
+        listeners |= {"rest": self.rest, "metrics": free_address(), "console": free_address()}
         self.argv = [BINARY, "demo"]
         for name, value in {**listeners, **flags}.items():
             self.argv += [f"--{name}", value]

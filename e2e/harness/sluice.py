@@ -43,9 +43,10 @@ class Sluice:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.address = free_address()
+        self.rest = free_address()
         self.metrics = free_address()
         self.process = None
-        own = {"grpc": self.address, "rest": "off", "metrics": self.metrics, "console": "off", "shutdown_grace": "3s"}
+        own = {"grpc": self.address, "rest": self.rest, "metrics": self.metrics, "console": "off", "shutdown_grace": "3s"}
         self.config = {
             "server": {**own, **(server or {})},
             "identity": {"oidc": [source(issuer)]},

@@ -45,6 +45,10 @@ class Triton:
     def address(self):
         return f"{LOOPBACK}:{self.grpc_port}"
 
+    @property
+    def http_address(self):
+        return f"{LOOPBACK}:{self.http_port}"
+
     def start(self):
         for attempt in range(1, STARTS + 1):
             try:

@@ -224,6 +224,9 @@ func (c *control) registerCuda(m *pb.CudaSharedMemoryRegisterRequest) error {
 	return nil
 }
 
+// cudaHandle is the size of CUDA's cudaIpcMemHandle_t in bytes.
+const cudaHandle = 64
+
 // handle reads {"b64": "…"}.
 func (c *control) handle() (handle []byte, err error) {
 	if c.peek() != '{' {
@@ -238,7 +241,7 @@ func (c *control) handle() (handle []byte, err error) {
 		if err != nil {
 			return err
 		}
-		if handle, err = decodeBase64(s); err != nil {
+		if handle, err = decodeBase64(s); err != nil || len(handle) != cudaHandle {
 			return invalid("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
 		}
 		return nil

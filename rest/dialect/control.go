@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -144,7 +145,8 @@ var declared = map[protoreflect.Name][]protoreflect.FieldNumber{
 	"ModelConfig":           {1, 2, 17, 25, 3, 4, 5, 6, 20, 21, 12, 11, 13, 15, 7, 8, 9, 10, 14, 16, 18, 19, 23, 24, 26},
 	"ModelInstanceGroup":    {1, 4, 2, 6, 3, 8, 5, 7, 9},
 	"ModelOutput":           {1, 2, 3, 5, 4, 6, 7},
-	"ModelSequenceBatching": {1, 3, 4, 2, 5, 6},
+	"ModelSequenceBatching": {3, 4, 1, 2, 5, 6},
+	"Control":               {1, 2, 3, 5, 4},
 	"ModelStatistics":       {1, 2, 3, 4, 5, 6, 9, 7, 8},
 }
 
@@ -219,6 +221,16 @@ func (p *Page) mapField(f protoreflect.FieldDescriptor, m protoreflect.Map) {
 	p.byte('}')
 }
 
+// number writes a double without a point where it has no fraction, as
+// protobuf's JSON does.
+func (p *Page) number(f float64) {
+	if f == math.Trunc(f) && math.Abs(f) < maxExact {
+		p.int(int64(f))
+		return
+	}
+	p.float(f)
+}
+
 func (p *Page) value(f protoreflect.FieldDescriptor, v protoreflect.Value) {
 	switch f.Kind() {
 	case protoreflect.BoolKind:
@@ -232,7 +244,7 @@ func (p *Page) value(f protoreflect.FieldDescriptor, v protoreflect.Value) {
 		}
 		p.int(int64(v.Enum()))
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
-		p.float(v.Float())
+		p.number(v.Float())
 	case protoreflect.Uint32Kind, protoreflect.Uint64Kind:
 		p.uint(v.Uint())
 	case protoreflect.Int32Kind, protoreflect.Int64Kind:

@@ -159,7 +159,8 @@ func (g *generating) input(name []byte) *pb.ModelInput {
 	return nil
 }
 
-// tensor reads a member as an input: a scalar, or an array of one dimension.
+// tensor reads a member as an input: a scalar, or an array, of which
+// the length counts.
 func (g *generating) tensor(input *pb.ModelInput) error {
 	name := datatypeName(input.GetDataType())
 	kind := datatypes[name]
@@ -170,23 +171,16 @@ func (g *generating) tensor(input *pb.ModelInput) error {
 		return err
 	}
 	e := elements{builder: g.builder, kind: kind, most: -1}
-	var err error
-	if g.peek() == '[' {
-		err = g.array(func() error {
-			if g.peek() == '[' {
-				return g.other(wrongShape)
-			}
-			return e.element()
-		})
-	} else {
-		err = e.element()
-	}
+	length, err := e.member()
 	if err != nil {
 		return e.within(err)
 	}
 	g.data.end(reqRaw)
-	if refused := g.fit(input, e.count); refused != nil {
+	if refused := g.fit(input, length); refused != nil {
 		return refused
+	}
+	if e.count != length && kind != typeBytes {
+		return e.within(wrongShape)
 	}
 	g.entry.reset()
 	if err := g.entry.field(tensorName, []byte(input.GetName())); err != nil {
@@ -199,6 +193,21 @@ func (g *generating) tensor(input *pb.ModelInput) error {
 		return err
 	}
 	return g.head.field(reqInputs, g.entry.b)
+}
+
+// member reads a scalar or an array, and returns how long that is.
+func (e *elements) member() (length int64, err error) {
+	if e.peek() != '[' {
+		return 1, e.element()
+	}
+	err = e.array(func() error {
+		length++
+		if e.peek() == '[' {
+			return e.list()
+		}
+		return e.element()
+	})
+	return length, err
 }
 
 // fit pads a number of elements to the shape of an input: fixed dimensions take

@@ -30,7 +30,6 @@ const (
 	faultSurrogate = "The surrogate pair in string is invalid."
 	faultEscape    = "Invalid escape character in string."
 	faultQuote     = "Missing a closing quotation mark in string."
-	faultEncoding  = "Invalid encoding in string."
 	faultTooBig    = "Number too big to be stored in double."
 	faultFraction  = "Miss fraction part in number."
 	faultExponent  = "Miss exponent in number."

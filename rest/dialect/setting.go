@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"math"
+	"net/http"
 	"slices"
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
@@ -73,7 +74,9 @@ func (c *control) logs(m *pb.LogSettingsRequest) error {
 			v.ParameterChoice = &pb.LogSettingsRequest_SettingValue_Uint32Param{Uint32Param: uint32(level)}
 		default:
 			var s string
-			s, err = c.take()
+			if s, err = c.take(); err == nil && name == "log_format" && s != "default" && s != "ISO8601" {
+				err = &Error{http.StatusServiceUnavailable, "invalid argument for --log_format, got: " + s}
+			}
 			v.ParameterChoice = &pb.LogSettingsRequest_SettingValue_StringParam{StringParam: s}
 		}
 		return err

@@ -84,7 +84,7 @@ func (e *elements) list() error {
 // element reads one element.
 func (e *elements) element() error {
 	if e.tooMany() {
-		return wrongShape
+		return e.other(wrongShape)
 	}
 	e.count++
 	switch e.kind {

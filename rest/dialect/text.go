@@ -64,7 +64,7 @@ func (l *lexer) text(to taker) error {
 		case c == 0:
 			return l.fault(faultQuote)
 		default:
-			return l.fault(faultEncoding)
+			return l.fault(faultEscape) // a control character
 		}
 	}
 }
