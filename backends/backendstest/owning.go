@@ -52,13 +52,23 @@ func testMetadata(t *testing.T, h Harness) {
 	}
 }
 
-// testCredentialError wants no call without the credential that it needs.
+// testCredentialError wants no call without the credential that it needs: its
+// error is Outgoing's, or that of the call where the backend chooses then.
 func testCredentialError(t *testing.T, h Harness) {
-	o := NewObserver()
 	gone := errors.New("no such file")
-	b := h.Open(t, Setup{Observer: o, Forwarder: backends.Forwarder{Credential: func() (map[string]string, error) { return nil, gone }}})
-	if _, err := b.Outgoing(t.Context(), nil); !errors.Is(err, gone) {
-		t.Errorf("Outgoing: %v, want the credential's error", err)
+	for what, call := range h.calls() {
+		o := NewObserver()
+		b := h.Open(t, Setup{Observer: o, Forwarder: backends.Forwarder{Credential: func() (map[string]string, error) { return nil, gone }}})
+		ctx, err := b.Outgoing(t.Context(), nil)
+		if err == nil {
+			err = bounded(t, what, func() error { return call(ctx, b) })
+		}
+		if err == nil {
+			t.Errorf("%s went well", what)
+		}
+		if calls := o.Calls(); len(calls) > 0 {
+			t.Errorf("%s reached the server: %v", what, calls)
+		}
 	}
 }
 
