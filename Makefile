@@ -103,7 +103,7 @@ e2e: ## unchanged clients and a real Triton, directly and through Sluice
 
 .PHONY: e2e-vllm
 e2e-vllm: ## the language models' tests with a real vLLM too (5.9 GB once, minutes)
-	E2E_VLLM_PYTHON=$$(e2e/llm/install-vllm.sh) e2e/run.sh test_llm.py
+	E2E_VLLM_PYTHON=$$(e2e/llm/install-vllm.sh) E2E_TIMEOUT=1800 e2e/run.sh --timeout=900 test_llm.py
 
 .PHONY: bench
 bench: ## benchmarks beside peers (long; see docs/PERFORMANCE.md)

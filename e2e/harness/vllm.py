@@ -21,6 +21,7 @@ class VLLM:
             "HOME": str(self.folder),
             "OMP_NUM_THREADS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_HOST_IP": LOOPBACK,
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             # It tells nobody that it runs, and asks no hub for a model.
