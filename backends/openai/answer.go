@@ -87,8 +87,14 @@ func (f *failure) status() int {
 	return n
 }
 
-// decode reads one chunk, which may be an error instead.
+// decode reads one chunk, which may be an error instead. What a holds of the one
+// before is used again.
 func decode(data []byte, a *answer) error {
+	*a = answer{Choices: a.Choices[:0]}
+	if scan(data, a) {
+		return nil
+	}
+	*a = answer{}
 	if err := json.Unmarshal(data, a); err != nil {
 		return generate.Garbage(err)
 	}

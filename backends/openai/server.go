@@ -112,6 +112,7 @@ func (s *Server) stream(ctx context.Context, path string, body any, r *generate.
 		return err
 	}
 	defer events.Close()
+	var a answer
 	for {
 		data, err := events.Next()
 		switch {
@@ -123,7 +124,6 @@ func (s *Server) stream(ctx context.Context, path string, body any, r *generate.
 			events.Done()
 			return nil
 		}
-		var a answer
 		if err := decode(data, &a); err != nil {
 			return err
 		}
