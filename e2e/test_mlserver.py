@@ -10,7 +10,7 @@ from harness.door import Door
 from harness.mlserver import MLServer
 from harness.process import until
 from harness.refusal import refused
-from harness.sluice import Sluice
+from harness.sluice import POLICY, Sluice
 from harness.transcript import outcome, status_of
 
 
@@ -184,6 +184,30 @@ def test_errors_in_a_stream(through):
         [after] = answers.take(1)
         assert after.get_response().id == "after"
         client.stop_stream()
+
+
+def test_masked_stream(tmp_path, issuer, mlserver):
+    """What MLServer cuts into parts is masked as the whole, whoever asks for the end."""
+    backend = {"name": "ml", "type": "mlserver", "addresses": [mlserver.address], "models": ["*"]}
+    gateway = Sluice(tmp_path, issuer, [backend])
+    rule = {"name": "pii", "models": ["tokens"], "tensors": ["text_output"], "entities": ["EMAIL"], "mode": "delta"}
+    gateway.write("policy.yaml", {**POLICY, "masking": [rule]})
+    try:
+        gateway.start()
+        door = Door("masking", gateway.address).showing(issuer.token("operator"))
+        with stream(door) as (client, answers):
+            client.async_stream_infer("tokens", [ints("SECRET", 1)], request_id="a")
+            client.async_stream_infer("tokens", [ints("SECRET", 1)], request_id="b", enable_empty_final_response=True)
+            client.async_stream_infer("tokens", [ints("INPUT0", 1)])
+            client.stop_stream()
+            got = by_id(answers.rest())
+        for name in ("a", "b"):
+            parts = [answer for answer in got[name] if answer.get_response().outputs]
+            assert words(parts) == b"Ask [EMAIL], not me. Or [EMAIL]"
+        assert finals(got["b"])[-1] and finals(got["b"]).count(True) == 1 and not any(finals(got["a"]))
+        assert words(got[""]) == b"What a fine day"
+    finally:
+        gateway.stop()
 
 
 def test_who_goes_away_stops_the_model(mlserver, through):

@@ -41,7 +41,10 @@ class Tokens(Identity):
             names = {tensor.name for tensor in payload.inputs}
             if "NONE" in names:
                 return
-            for word in ("What ", "a ", "fine ", "day"):
+            words = ("What ", "a ", "fine ", "day")
+            if "SECRET" in names:
+                words = ("Ask jane", ".doe@exam", "ple.com, ", "not me. Or jane.doe@example.", "com")
+            for word in words:
                 yield self.answer(word)
                 if "ENDLESS" in names:
                     await self.wait()
