@@ -1,6 +1,9 @@
 package detect
 
-const secretLen = 40
+const (
+	secretLen = 40
+	maxAssign = 8 // what may stand between name and secret: ": \"
+)
 
 // awsKey finds the ids of access keys, and the secrets that follow the name
 // under which they are configured.
@@ -23,6 +26,7 @@ func newAWSKey() *Detector {
 		ids(w, e, at)
 		awsSecret(w, e, at)
 	}
+	d.lead = len("key") + maxAssign
 	d.info.Longest = max(d.info.Longest, secretLen)
 	return d
 }
@@ -30,16 +34,13 @@ func newAWSKey() *Detector {
 // awsSecret looks for a secret behind secret_access_key and the like, whose
 // "key" begins at b[at].
 func awsSecret(w *window, e *entry, at int) {
-	if lowered(w.b[at]) != 'k' || !precedes(w, at, "secret", "access") {
+	if lowered(w.b[at]) != 'k' {
 		return
 	}
-	lim, final := w.ahead(at)
 	i := at
 	for _, c := range "key" {
-		if i == lim {
-			if !final {
-				w.wait(at) // the anchor is needed to find what is behind it
-			}
+		if i == len(w.b) {
+			w.waitFor(at)
 			return
 		}
 		if rune(lowered(w.b[i])) != c {
@@ -47,31 +48,39 @@ func awsSecret(w *window, e *entry, at int) {
 		}
 		i++
 	}
-	from := i
-	for i < lim && i-from < 8 && !is(w.b[i], isAlnum) && w.b[i] != '/' && w.b[i] != '+' {
-		i++
+	for from := i; i < len(w.b) && i-from < maxAssign && !inSecret(w.b[i]); i++ {
+	}
+	if i == len(w.b) {
+		w.waitFor(at)
+		return
 	}
 	start := i
-	for i < lim && i-start <= secretLen && (is(w.b[i], isAlnum) || w.b[i] == '/' || w.b[i] == '+') {
+	if start < w.floor || !precedes(w, at, w.back(start), "secret", "access") {
+		return
+	}
+	lim, final := w.ahead(start)
+	for i < lim && i-start <= secretLen && inSecret(w.b[i]) {
 		i++
 	}
 	switch {
 	case i == lim && !final:
-		w.wait(at)
+		w.wait(start)
 	case i-start == secretLen:
 		w.hit(e, start, i, 0.9)
 	}
 }
 
-// precedes tells whether the two words stand before b[at], joined or with a
-// dash, underscore or space between.
-func precedes(w *window, at int, first, second string) bool {
+func inSecret(b byte) bool { return is(b, isAlnum) || b == '/' || b == '+' }
+
+// precedes tells whether the two words stand between back and b[at], joined or
+// with a dash, underscore or space between.
+func precedes(w *window, at, back int, first, second string) bool {
 	for _, word := range []string{second, first} {
-		if is(w.before(at), isSep) {
+		if at > back && is(w.b[at-1], isSep) {
 			at--
 		}
 		from := at - len(word)
-		if from < w.back(at) {
+		if from < back {
 			return false
 		}
 		for k := range len(word) {

@@ -20,22 +20,12 @@ var dateOfBirth = &Detector{
 		if c.groups[0].len() > 8 {
 			return
 		}
-		month := monthBefore(w, at)
-		start := at
-		if month >= 0 {
-			start = month
+		// Both are tried: whether a month before the digits can still be seen must
+		// not decide on what they are without it.
+		if month := monthBefore(w, at); month >= 0 {
+			verifyDate(w, e, month, c, namedEnd)
 		}
-		score := w.contextScore(e, start, 0.2)
-		if score < e.threshold {
-			return
-		}
-		end, open := dateEnd(w, c, month >= 0)
-		switch {
-		case open:
-			w.wait(start)
-		case end > 0:
-			w.hit(e, start, end, score)
-		}
+		verifyDate(w, e, at, c, dateEnd)
 	},
 	open: func(w *window, e *entry) int {
 		n := len(w.b)
@@ -45,6 +35,23 @@ var dateOfBirth = &Detector{
 		}
 		return n
 	},
+}
+
+// verifyDate reports the date that begins at start, if the word for it stands
+// before.
+func verifyDate(w *window, e *entry, start int, c *cluster, read func(*window, *cluster) (end int, open bool)) {
+	score := w.contextScore(e, start, 0.2)
+	if score < e.threshold {
+		return
+	}
+	end, open := read(w, c)
+	lim, final := w.ahead(start)
+	switch {
+	case open || end == lim && !final:
+		w.wait(start)
+	case end > 0 && end <= lim && (end == lim || !is(w.b[end], isWord) || w.b[end] == 'T'): // 1980-03-12T00:00
+		w.hit(e, start, end, score)
+	}
 }
 
 // months are the beginnings of their names in the languages whose words for
@@ -98,22 +105,24 @@ func monthBefore(w *window, at int) int {
 	return -1
 }
 
-// dateEnd is where the date of a cluster ends, 0 if it is none. open tells that
-// more of it may come.
-func dateEnd(w *window, c *cluster, named bool) (end int, open bool) {
-	lim, final := w.ahead(c.groups[0].start)
-	if named { // March 12, 1980
-		switch {
-		case c.n == 1 && c.open:
-			return 0, true
-		case c.n > 1 && c.groups[0].len() <= 2:
-			return c.year(1)
-		case c.groups[0].len() == 4: // March 1980
-			return c.groups[0].end, c.cut
-		}
-		return ordinalYear(w, c, lim, final)
+// namedEnd is where the date ends that begins with a month's name before the
+// cluster, 0 if it is none. open tells that more of it may come.
+func namedEnd(w *window, c *cluster) (end int, open bool) {
+	switch {
+	case c.n == 1 && c.open:
+		return 0, true
+	case c.n > 1 && c.groups[0].len() <= 2:
+		return c.year(1)
+	case c.groups[0].len() == 4: // March 1980
+		return c.groups[0].end, c.cut
 	}
+	return ordinalYear(w, c)
+}
+
+// dateEnd is the same of a date that begins with the cluster.
+func dateEnd(w *window, c *cluster) (end int, open bool) {
 	if c.n == 1 && c.groups[0].len() <= 2 {
+		lim, final := w.ahead(c.groups[0].start)
 		return namedDate(w, c.groups[0].end, lim, final)
 	}
 	if c.n == 1 && c.groups[0].len() == 8 {
@@ -198,7 +207,8 @@ func yearBehind(w *window, i, lim int, final bool) (end int, open bool) {
 }
 
 // ordinalYear reads what is behind the day in March 12th, 1980.
-func ordinalYear(w *window, c *cluster, lim int, final bool) (end int, open bool) {
+func ordinalYear(w *window, c *cluster) (end int, open bool) {
+	lim, final := w.ahead(c.groups[0].start)
 	i := c.groups[0].end
 	if c.n > 1 || c.groups[0].len() > 2 {
 		return 0, false

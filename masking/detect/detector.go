@@ -25,6 +25,9 @@ type Detector struct {
 	open func(w *window, e *entry) int
 	// lag is the most bytes of folded text between beginning and anchor.
 	lag int
+	// lead is the most bytes of folded text between an anchor and the beginning
+	// of a match behind it.
+	lead int
 	// swallow is set where a match has no longest length: after the beginning
 	// that verify found it says how far the match goes from b[from] on, and
 	// whether it ends there. What it leaves undecided is at most lookBack long.

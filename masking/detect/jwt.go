@@ -74,12 +74,13 @@ func swallowToken(w *window, from int) (end int, done bool) {
 			continue
 		}
 		next := end
-		for next < len(w.b) && next-end < 2 && w.b[next] == '.' {
+		lim, final := w.ahead(end)
+		for next < lim && next-end < 2 && w.b[next] == '.' {
 			next++
 		}
 		switch {
-		case next == len(w.b):
-			return end, w.eof
+		case next == lim:
+			return end, final
 		case next == end || !is(w.b[next], isToken):
 			return end, true
 		}

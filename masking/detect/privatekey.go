@@ -32,9 +32,10 @@ var privateKey = &Detector{
 				return len(w.b), w.eof
 			}
 			if i += k; w.before(i) != '-' {
-				n, open := keyLine(w.b[i:], "END")
+				lim, final := w.ahead(i)
+				n, open := keyLine(w.b[i:lim], "END")
 				switch {
-				case open && !w.eof:
+				case open && !final:
 					return i, false
 				case n > 0:
 					return i + n, true

@@ -1,6 +1,9 @@
 package detect
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // register notes where in a text the entry has to be asked.
 func (s *Set) register(e *entry) {
@@ -14,7 +17,10 @@ func (s *Set) register(e *entry) {
 	if e.open != nil {
 		s.opens = append(s.opens, e.index)
 	}
-	s.lag = max(s.lag, e.lag)
+	if e.lead > 0 {
+		s.leads = append(s.leads, e.index)
+	}
+	s.lag, s.lead = max(s.lag, e.lag), max(s.lead, e.lead)
 }
 
 // addAnchor has the entry asked at each byte b.
@@ -73,6 +79,7 @@ func (s *Set) settle() {
 // to be folded before anything can be told.
 func (s *Set) next(w *window) bool {
 	w.best.index, w.hold = -1, len(w.b)
+	s.askBehind(w)
 	i, stops := w.floor, &s.folded
 	if w.fold == nil {
 		stops = &s.plain
@@ -101,6 +108,24 @@ func (s *Set) next(w *window) bool {
 		}
 	}
 	return w.best.index >= 0 && w.best.start < w.hold
+}
+
+// askBehind asks at anchors before w.floor those whose matches begin behind
+// them.
+func (s *Set) askBehind(w *window) {
+	if s.lead == 0 || w.floor == 0 {
+		return
+	}
+	for i := max(w.floor-s.lead, w.back(w.floor)); i < w.floor; i++ {
+		if s.hot[w.b[i]] == 0 {
+			continue
+		}
+		for _, index := range s.leads {
+			if e := &s.entries[index]; strings.IndexByte(e.anchors, w.b[i]) >= 0 {
+				e.verify(w, e, i)
+			}
+		}
+	}
 }
 
 // skip is the next byte from i on where there may be something to do.
@@ -135,10 +160,10 @@ func (s *Set) ask(w *window, i int) int {
 	if c-'0' >= 10 {
 		return i + 1
 	}
-	if far <= s.digitLag && (i == 0 || w.b[i-1]-'0' >= 10) {
+	if far <= s.digitLag && !is(w.before(i), isDigit) {
 		s.askDigits(w, i, far)
 	}
-	for i++; list == 0 && i < len(w.b) && w.b[i]-'0' < 10; i++ {
+	for i++; list == 0 && w.fold == nil && i < len(w.b) && w.b[i]-'0' < 10; i++ {
 	}
 	return i
 }

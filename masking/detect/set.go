@@ -58,6 +58,9 @@ type Set struct {
 	digitLag int         // the longest lag of these, -1: there are none
 	opens    []int       // entries that may begin before their anchor is seen
 
+	leads []int // entries whose matches may begin behind their anchor
+	lead  int   // the longest lead
+
 	finders sync.Pool // of *finder
 }
 

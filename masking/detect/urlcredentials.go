@@ -12,19 +12,20 @@ var urlCredentials = &Detector{
 	info:    Info{"URL_CREDENTIALS", "user and password in URLs", maxUserinfo, 0.5},
 	anchors: ":",
 	behind:  func(_, before byte) bool { return is(before, isWord) },
+	lead:    len("://"),
 	verify: func(w *window, e *entry, at int) {
-		start := at + 3
-		if at == 0 || !is(w.b[at-1], isWord) || start < w.floor {
-			return
-		}
+		start := at + len("://")
 		for i := at + 1; i < start; i++ {
 			if i == len(w.b) {
-				w.wait(at) // the anchor is needed to find what is behind it
+				w.waitFor(at)
 				return
 			}
 			if w.b[i] != '/' {
 				return
 			}
+		}
+		if start < w.floor || at <= w.back(start) || !is(w.b[at-1], isWord) {
+			return
 		}
 		lim, final := w.ahead(start)
 		lim, final = bound(lim, final, start+maxUserinfo+1)
@@ -40,7 +41,7 @@ var urlCredentials = &Detector{
 		}
 		switch {
 		case i == lim && !final:
-			w.wait(at)
+			w.wait(start)
 		case last > start && (colon || last-start >= minURLToken):
 			w.hit(e, start, last, 0.95)
 		}

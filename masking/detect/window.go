@@ -101,6 +101,13 @@ func (w *window) wait(start int) {
 	}
 }
 
+// waitFor reports that nothing can be told of what follows the anchor b[at].
+func (w *window) waitFor(at int) {
+	if _, final := w.ahead(at); !final {
+		w.wait(at)
+	}
+}
+
 // wordBefore tells whether the character before b[i] is a letter or digit.
 func (w *window) wordBefore(i int) bool { return is(w.before(i), isWord) }
 
