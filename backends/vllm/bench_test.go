@@ -2,6 +2,7 @@ package vllm_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -69,6 +72,50 @@ func BenchmarkToken(b *testing.B) {
 			b.ReportMetric(float64((spent()-before).Nanoseconds())/float64(b.N*benchMany*benchTokens), "cpu-ns/token")
 		})
 	}
+}
+
+// BenchmarkFirstToken is the time to the first token, at the median: of a plain HTTP
+// client, and of the backend before the same server.
+func BenchmarkFirstToken(b *testing.B) {
+	address := startServer(b, "http")
+	client, err := generate.NewClient(generate.ClientOptions{Address: "http://" + address})
+	if err != nil {
+		b.Fatal(err)
+	}
+	backend := generate.New(generate.Options{Name: "b", Kind: "vllm", Server: vllm.New(client), Schema: openai.VLLM.Schema})
+	defer func() { _ = backend.Close() }()
+	for name, ask := range map[string]func() error{
+		"direct": func() error {
+			resp, err := http.Post("http://"+address+"/v1/completions", "application/json", strings.NewReader(`{"max_tokens":1,"model":"tiny/llama","prompt":"x","stream":true}`)) //nolint:gosec // the benchmark's own
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, resp.Body)
+			return errors.Join(err, resp.Body.Close())
+		},
+		"backend": func() error {
+			req := generatetest.Ask(model, "1", map[string]any{"text_input": "x", "stream": true, "sampling_parameters": `{"max_tokens":1}`})
+			answers, err := generatetest.Stream(context.Background(), b, backend, req)
+			if err == nil && (len(answers) != 1 || answers[0].Error != "") {
+				return fmt.Errorf("%d answers", len(answers))
+			}
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				if err := ask(); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+		})
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // receive receives one stream.
@@ -161,14 +208,20 @@ func paced(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	for i := range benchTokens {
+	tokens := benchTokens
+	if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte(`"max_tokens":1,`)) {
+		tokens = 1
+	}
+	for i := range tokens {
 		finish := "null"
-		if i == benchTokens-1 {
+		if i == tokens-1 {
 			finish = `"length"`
 		}
 		_, _ = fmt.Fprintf(w, "data: {\"id\":\"cmpl-7c1b\",\"object\":\"text_completion\",\"created\":1760000000,\"model\":\"tiny/llama\",\"choices\":[{\"index\":0,\"text\":\" word\",\"logprobs\":null,\"finish_reason\":%s,\"stop_reason\":null}],\"usage\":null}\n\n", finish)
 		w.(http.Flusher).Flush()
-		time.Sleep(benchPace)
+		if tokens > 1 {
+			time.Sleep(benchPace)
+		}
 	}
 	_, _ = io.WriteString(w, done)
 }
