@@ -55,7 +55,10 @@ type address struct {
 func parseAddress(text string, http bool) (address, error) {
 	switch {
 	case http:
-		return parseURL(strings.TrimPrefix(text, schemeLookup))
+		rest, looked := strings.CutPrefix(text, schemeLookup)
+		a, err := parseURL(rest)
+		a.local = a.local && !looked // whatever a DNS may answer
+		return a, err
 	case strings.HasPrefix(text, schemeUnix):
 		if path := strings.TrimPrefix(strings.TrimPrefix(text, schemeUnix), "//"); !strings.HasPrefix(path, "/") {
 			return address{}, errors.New("must be unix:///path")
@@ -66,7 +69,9 @@ func parseAddress(text string, http bool) (address, error) {
 		if authority, ok := strings.CutPrefix(rest, "//"); ok {
 			_, rest, _ = strings.Cut(authority, "/")
 		}
-		return parseHostPort(rest)
+		a, err := parseHostPort(rest)
+		a.local = false
+		return a, err
 	case strings.Contains(text, "://"):
 		return address{}, errors.New("must be host:port of the server's gRPC port, dns:///host:port or unix:///path, not another URL")
 	}

@@ -56,6 +56,8 @@ func TestConfigValidate(t *testing.T) {
 		"headless service":    {func(b *backends.Config) { b.Addresses = []string{"dns:///triton:8001"}; b.Plaintext = true }, ""},
 		"DNS server":          {func(b *backends.Config) { b.Addresses = []string{"dns://10.0.0.10/triton:8001"}; b.Plaintext = true }, ""},
 		"DNS in plaintext":    {address("dns:///triton:8001"), "addresses[0]: is not on loopback"},
+		"DNS of localhost":    {address("dns://10.0.0.10/localhost:8001"), "addresses[0]: is not on loopback"},
+		"DNS of HTTP":         {url("dns+http://localhost:8000"), "addresses[0]: is not on loopback"},
 		"DNS without a port":  {address("dns:///triton"), "addresses[0]: must be host:port"},
 		"unix":                {address("unix:///run/triton.sock"), ""},
 		"unix, relative":      {address("unix:triton.sock"), "addresses[0]: must be unix:///path"},

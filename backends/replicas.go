@@ -12,6 +12,9 @@ import (
 type LimitsConfig struct {
 	// Concurrency is how many calls may be at the backend at once; 0 is any number.
 	Concurrency int `yaml:"concurrency"`
+	// PerPrincipal is how many of them one caller may have there, whoever waits or
+	// not: idle streams count too. 0 is half of them.
+	PerPrincipal int `yaml:"per_principal"`
 	// Queue is how many more may wait. One caller's can fill half of it.
 	Queue int `yaml:"queue"`
 	// Wait is how long a call waits at most.
@@ -93,6 +96,7 @@ func (ps *problems) checkReplicas(c *Config) {
 		least int
 	}{
 		{"limits.concurrency", c.Limits.Concurrency, 0},
+		{"limits.per_principal", c.Limits.PerPrincipal, 0},
 		{"limits.queue", c.Limits.Queue, 0},
 		{"sequences.max", c.Sequences.Max, 1},
 		{"sequences.max_per_principal", c.Sequences.MaxPerPrincipal, 1},

@@ -12,12 +12,14 @@ import (
 )
 
 // gate lets so many calls in at once. Those that wait get their turn by caller in
-// rotation, so that one who sends a thousand delays nobody else's one.
+// rotation, so that one who sends a thousand delays nobody else's one, and nobody
+// has all places: who keeps streams open keeps none of the others out.
 type gate struct {
 	cfg backends.LimitsConfig
 
 	mu      sync.Mutex
 	inside  int
+	having  map[string]int // how many of those each caller has
 	waiting int
 	queues  map[string][]*waiter
 	turns   []string // the callers that wait, the next one first
@@ -35,7 +37,10 @@ func newGate(cfg backends.LimitsConfig) *gate {
 	if cfg.Concurrency == 0 {
 		return nil
 	}
-	return &gate{cfg: cfg, queues: make(map[string][]*waiter)}
+	if cfg.PerPrincipal == 0 {
+		cfg.PerPrincipal = (cfg.Concurrency + 1) / 2
+	}
+	return &gate{cfg: cfg, having: make(map[string]int), queues: make(map[string][]*waiter)}
 }
 
 // enter waits for a place, which leave gives back. The error is an Exhausted
@@ -63,13 +68,14 @@ func (g *gate) enter(ctx context.Context, who string) error {
 func (g *gate) join(who string) (*waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.inside < g.cfg.Concurrency {
+	if g.inside < g.cfg.Concurrency && g.having[who] < g.cfg.PerPrincipal {
 		g.inside++
+		g.having[who]++
 		return nil, nil
 	}
 	if g.waiting >= g.cfg.Queue {
 		g.refused++
-		return nil, g.full(fmt.Sprintf("%d calls are at the model's server and %d wait, as many as may", g.inside, g.waiting))
+		return nil, g.full(fmt.Sprintf("%d calls are at the model's server, %d of them yours, and %d wait, as many as may", g.inside, g.having[who], g.waiting))
 	}
 	if mine := len(g.queues[who]); mine >= max(g.cfg.Queue/2, 1) {
 		g.refused++
@@ -96,7 +102,7 @@ func (g *gate) quit(who string, w *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if w.in {
-		g.next()
+		g.out(who)
 		return
 	}
 	g.refused++
@@ -117,27 +123,32 @@ func (g *gate) take(who string, i int) *waiter {
 	return w
 }
 
-// leave gives a place back.
-func (g *gate) leave() {
+// leave gives a caller's place back.
+func (g *gate) leave(who string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.next()
+	g.out(who)
 }
 
-// next hands a place that came free to whose turn it is.
-func (g *gate) next() {
-	if len(g.turns) == 0 {
+// out hands a caller's place on to whose turn it is, of those who may have more.
+func (g *gate) out(who string) {
+	if g.having[who]--; g.having[who] == 0 {
+		delete(g.having, who)
+	}
+	i := slices.IndexFunc(g.turns, func(next string) bool { return g.having[next] < g.cfg.PerPrincipal })
+	if i < 0 {
 		g.inside--
 		return
 	}
-	who := g.turns[0]
-	g.turns = g.turns[1:]
-	w := g.take(who, 0)
-	if len(g.queues[who]) > 0 {
-		g.turns = append(g.turns, who)
+	next := g.turns[i]
+	g.turns = slices.Delete(g.turns, i, i+1)
+	w := g.take(next, 0)
+	if len(g.queues[next]) > 0 {
+		g.turns = append(g.turns, next)
 	} else {
-		delete(g.queues, who)
+		delete(g.queues, next)
 	}
+	g.having[next]++
 	w.in = true
 	close(w.turn)
 }

@@ -15,21 +15,21 @@ import (
 )
 
 // limited makes a pool of one server that answers when the test lets it, with
-// room for inside calls and for waiting more.
-func limited(t *testing.T, inside, waiting int) (*pool.Pool, *server, chan struct{}) {
+// room for inside calls, each of one caller, and for waiting more.
+func limited(t *testing.T, inside, each, waiting int) (*pool.Pool, *server, chan struct{}) {
 	t.Helper()
 	a := newServer(t, "a:1", nil)
 	hold := make(chan struct{})
 	a.hold.Store(&hold)
 	p := newPool(t, func(o *pool.Options) {
-		o.Config.Limits.Concurrency, o.Config.Limits.Queue = inside, waiting
+		o.Config.Limits.Concurrency, o.Config.Limits.PerPrincipal, o.Config.Limits.Queue = inside, each, waiting
 	}, a)
 	return p, a, hold
 }
 
 func TestTheQueueHasAnEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		p, a, hold := limited(t, 2, 4)
+		p, a, hold := limited(t, 2, 1, 4)
 		var calls sync.WaitGroup
 		for i := range 6 {
 			calls.Go(func() {
@@ -59,7 +59,7 @@ func TestTheQueueHasAnEnd(t *testing.T) {
 // call is next all the same.
 func TestOneCallerDelaysNobodyElse(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		p, _, hold := limited(t, 1, 20)
+		p, _, hold := limited(t, 1, 1, 20)
 		var mu sync.Mutex
 		var order []string
 		var calls sync.WaitGroup
@@ -90,9 +90,35 @@ func TestOneCallerDelaysNobodyElse(t *testing.T) {
 	})
 }
 
+// TestNobodyHasAllPlaces: streams that are open and idle are places taken.
+func TestNobodyHasAllPlaces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p, a, hold := limited(t, 4, 0, 4)
+		mallory, alice := as(t.Context(), "mallory"), as(t.Context(), "alice")
+		var calls sync.WaitGroup
+		for range 4 {
+			calls.Go(func() { _, _ = infer(mallory, p) })
+		}
+		synctest.Wait()
+		if s := p.Status(); s.Inside != 2 || s.Waiting != 2 {
+			t.Errorf("status %+v", s)
+		}
+		calls.Go(func() { _, _ = infer(alice, p) })
+		synctest.Wait()
+		if a.infers.Load() != 3 {
+			t.Error("alice has to wait while places are free")
+		}
+		close(hold)
+		calls.Wait()
+		if s := p.Status(); s.Inside != 0 || s.Waiting != 0 || a.infers.Load() != 5 {
+			t.Errorf("at the end %+v", s)
+		}
+	})
+}
+
 func TestAWaitEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		p, a, hold := limited(t, 1, 4)
+		p, a, hold := limited(t, 1, 1, 4)
 		var calls sync.WaitGroup
 		calls.Go(func() { _, _ = infer(t.Context(), p) })
 		synctest.Wait()
@@ -119,7 +145,7 @@ func TestAWaitEnds(t *testing.T) {
 // TestAStreamIsOneCall takes its place from when it is opened until it ends.
 func TestAStreamIsOneCall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		p, _, hold := limited(t, 1, 1)
+		p, _, hold := limited(t, 1, 1, 1)
 		close(hold)
 		s := openStream(t, p, &inference.ModelInferRequest{ModelName: "m"})
 		if got := p.Status(); got.Inside != 1 {

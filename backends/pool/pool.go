@@ -208,7 +208,7 @@ func (p *Pool) infer(ctx context.Context, c call) error {
 		if err := p.gate.enter(ctx, principal); err != nil {
 			return err
 		}
-		defer p.gate.leave()
+		defer p.gate.leave(principal)
 	}
 	pin, refused := p.pinned(ctx, view, principal)
 	switch {

@@ -233,6 +233,6 @@ func (s *stream) end() {
 	s.member.outstanding.Add(-1 - s.pending)
 	s.letGo()
 	if s.pool.gate != nil {
-		s.pool.gate.leave()
+		s.pool.gate.leave(caller(s.ctx))
 	}
 }
