@@ -115,7 +115,7 @@ func (l *loader) rules(c *Config, at *Positions) *Rules {
 		}
 	}
 	rules, problems := ReadRules(there, RulesOptions{
-		Sources: c.Identity.Sources(), ReadFile: l.read, Incomplete: len(there) < len(unique(c.Policy)),
+		Sources: c.Identity.Sources(), ReadFile: l.read, Analyzer: Presidio, Incomplete: len(there) < len(unique(c.Policy)),
 	})
 	l.problems = append(l.problems, problems...)
 	return rules

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/masking"
+	"github.com/sluice-gateway/sluice/masking/presidio"
 	"github.com/sluice-gateway/sluice/policy"
 )
 
@@ -35,6 +36,9 @@ type RulesOptions struct {
 	// rules that need one are problems.
 	Analyzer func(masking.Presidio) (masking.Analyzer, error)
 }
+
+// Presidio makes what asks a presidio service; it does not connect.
+func Presidio(p masking.Presidio) (masking.Analyzer, error) { return presidio.New(p) }
 
 // ReadRules reads policy files and compiles them together. It returns either
 // rules or problems. A file that is not YAML at all leaves nothing to compile:

@@ -18,7 +18,7 @@ func TestBackendMetrics(t *testing.T) {
 		c := backends.Config{Name: name, Type: "triton", Addresses: addresses, Models: []string{"*"}}
 		config.SetDefaults(&c)
 		c.Limits.Concurrency = limited
-		o := poolOptions(c, nil, slog.New(slog.DiscardHandler))
+		o := poolOptions(c, gateway{log: slog.New(slog.DiscardHandler)})
 		o.Unwatched = true
 		p, err := replicas.New(o)
 		if err != nil {

@@ -34,6 +34,7 @@ var constructors = map[string]func(replica) (backends.Backend, error){
 // replica is what a constructor has to know: the backend's configuration, and
 // which of its addresses is meant.
 type replica struct {
+	gateway
 	config  backends.Config
 	address string
 	// forwarder is for what of a caller's metadata goes on; a type may add to it
@@ -44,8 +45,15 @@ type replica struct {
 	// dialTLS, if not nil, connects an HTTP client to https addresses; it
 	// follows the configured files (http.Transport.DialTLSContext).
 	dialTLS func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// gateway is what a backend needs of the gateway that it is opened for.
+type gateway struct {
 	buffers mem.BufferPool
 	log     *slog.Logger
+	// mayChoose decides whether the context's caller may infer on a model that a
+	// parameter of a request to a backend chooses; nil allows none.
+	mayChoose func(ctx context.Context, at backends.Config, model string) error
 }
 
 func (r replica) triton(traits backends.Traits) (backends.Backend, error) {
@@ -82,13 +90,13 @@ type pool struct {
 
 // openBackends opens what configs name, taking over from before what is
 // configured as it was, so that a reload of the policy drops no connection.
-func openBackends(configs []backends.Config, before *pool, buffers mem.BufferPool, log *slog.Logger) (*pool, error) {
+func openBackends(configs []backends.Config, before *pool, g gateway) (*pool, error) {
 	p := &pool{configs: configs}
 	var routes []backends.Route
 	for _, c := range configs {
 		b, err := before.same(c), error(nil)
 		if b == nil {
-			b, err = openBackend(c, buffers, log)
+			b, err = openBackend(c, g)
 		}
 		if err != nil {
 			return nil, errors.Join(err, p.closeAllBut(before))

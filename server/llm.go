@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -27,8 +28,13 @@ func (r replica) client() (*generate.Client, error) {
 func (r replica) generates(s generate.Server, schema generate.Schema, c backends.LLMConfig) generate.Options {
 	defaults := openai.Defaults()
 	defaults["max_tokens"] = cmp.Or(c.MaxTokens, openai.DefaultMaxTokens)
+	var authorize func(ctx context.Context, model string) error
+	if r.mayChoose != nil {
+		authorize = func(ctx context.Context, model string) error { return r.mayChoose(ctx, r.config, model) }
+	}
 	return generate.Options{
-		Name: r.config.Name, Kind: r.config.Type, Server: s, Schema: schema, Defaults: defaults, Forwarder: r.forwarder,
+		Authorize: authorize,
+		Name:      r.config.Name, Kind: r.config.Type, Server: s, Schema: schema, Defaults: defaults, Forwarder: r.forwarder,
 		StrictDecoupled: c.StrictDecoupled, Embeds: c.Embeds, Images: c.Images, Log: r.log,
 	}
 }

@@ -3,10 +3,8 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/mem"
 
 	"github.com/sluice-gateway/sluice/backends"
 	replicas "github.com/sluice-gateway/sluice/backends/pool"
@@ -15,23 +13,23 @@ import (
 )
 
 // openBackend makes a backend of its replicas, without waiting for any.
-func openBackend(c backends.Config, buffers mem.BufferPool, log *slog.Logger) (*replicas.Pool, error) {
-	return replicas.New(poolOptions(c, buffers, log))
+func openBackend(c backends.Config, g gateway) (*replicas.Pool, error) {
+	return replicas.New(poolOptions(c, g))
 }
 
-func poolOptions(c backends.Config, buffers mem.BufferPool, log *slog.Logger) replicas.Options {
-	return replicas.Options{Config: c, Logger: log, Open: func(address, name string) (backends.Backend, error) {
-		return openReplica(c, address, name, buffers, log)
+func poolOptions(c backends.Config, g gateway) replicas.Options {
+	return replicas.Options{Config: c, Logger: g.log, Open: func(address, name string) (backends.Backend, error) {
+		return openReplica(c, address, name, g)
 	}}
 }
 
 // openReplica makes one replica. Where its address was looked up, name is whose
 // it is, and who the replica's certificate has to be for.
-func openReplica(c backends.Config, address, name string, buffers mem.BufferPool, log *slog.Logger) (backends.Backend, error) {
+func openReplica(c backends.Config, address, name string, g gateway) (backends.Backend, error) {
 	if err := built(c); err != nil {
 		return nil, err
 	}
-	r := replica{config: c, address: address, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials(), buffers: buffers, log: log}
+	r := replica{gateway: g, config: c, address: address, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials()}
 	if c.Credential != nil {
 		r.forwarder.Credential = c.Credential.Metadata
 	}

@@ -123,7 +123,7 @@ func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*
 	if err != nil {
 		return nil, err
 	}
-	pool, err := openBackends(cfg.Backends, before.pool, s.opts.Buffers, s.log)
+	pool, err := openBackends(cfg.Backends, before.pool, gateway{buffers: s.opts.Buffers, log: s.log, mayChoose: s.mayChoose})
 	if err != nil {
 		return nil, errors.Join(err, sources.closeAllBut(before.sources))
 	}

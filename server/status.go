@@ -22,7 +22,7 @@ func AskBackends(ctx context.Context, configs []backends.Config, log *slog.Logge
 		}
 	}()
 	for _, c := range configs {
-		o := poolOptions(c, nil, log)
+		o := poolOptions(c, gateway{log: log})
 		o.Unwatched = true
 		p, err := replicas.New(o)
 		if err != nil {

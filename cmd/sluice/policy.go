@@ -102,7 +102,7 @@ func (f *policyFlags) load(cmd *cobra.Command) (*loadedPolicy, error) {
 			return nil, &exitError{exitUsage, err}
 		}
 	}
-	rules, problems := config.ReadRules(files, config.RulesOptions{Sources: loaded.options.Sources})
+	rules, problems := config.ReadRules(files, config.RulesOptions{Sources: loaded.options.Sources, Analyzer: config.Presidio})
 	if err := notCompiled(problems); err != nil {
 		return nil, err
 	}
