@@ -174,18 +174,14 @@ func (a *asking) found(k *masker, one *asked, b []byte, spans []Span) *access.Er
 		if s.Score < one.threshold {
 			continue
 		}
-		k.tally.add(&one.use)
-		if refused := k.blocks(&one.use); refused != nil || one.observe {
-			if refused != nil {
-				return refused
-			}
-			continue
-		}
 		start, end := places[s.Start], places[s.End]
-		var w writer
-		text := w.begin(&one.use)
-		w.write(b[start:end])
-		a.edits = append(a.edits, edit{a.start + start, a.start + end, text + w.end()})
+		text, refused := k.replaced(&one.use, b[start:end], a.start+start)
+		if refused != nil {
+			return refused
+		}
+		if !one.observe {
+			a.edits = append(a.edits, edit{a.start + start, a.start + end, text})
+		}
 	}
 	return nil
 }

@@ -14,7 +14,9 @@ type answer struct {
 	plan  *Plan
 	tally *Counts
 	edits []wire.Edit
-	masks *masker // used for one element after another
+	local []wire.Edit // of one element
+	masks *masker     // used for one element after another
+	data  wire.Span   // the raw data that elements are in
 
 	// of streams
 	state *Answers
@@ -78,6 +80,9 @@ func exhausted(err error) *access.Error {
 	return &access.Error{Kind: access.Internal, Reason: access.ReasonInternal, Message: "the answer could not be masked", Cause: err}
 }
 
+// maxOutputs bounds what an answer of nothing but outputs costs.
+const maxOutputs = 4096
+
 // part is an output and its raw data.
 type part struct {
 	out    wire.Tensor
@@ -96,6 +101,9 @@ func (a *answer) response(ctx context.Context, view wire.InferResponse) *access.
 	}
 	for range view.RawFields() {
 		raws++
+	}
+	if outputs > maxOutputs {
+		return a.plan.refused(nil, "its answer has %d outputs, more than %d", outputs, maxOutputs)
 	}
 	if raws > 0 && raws != outputs {
 		return a.plan.refused(nil, "its answer has %d outputs and %d raw contents, so it is not known which are whose", outputs, raws)
@@ -186,6 +194,7 @@ func (a *answer) elements(ctx context.Context, p *part) *access.Error {
 		return refused
 	}
 	index := 0
+	a.data = p.raw
 	it := p.raw.Elements()
 	for ; it.Next(); index++ {
 		if refused := mask(ctx, index, it.Element(), it.Prefix()); refused != nil {
@@ -227,7 +236,7 @@ func (a *answer) way(p *part) (elementMask, *access.Error) {
 // alone masks a text that is there whole.
 func (a *answer) alone(ctx context.Context, t *tensorPlan, index int, elem wire.Span, prefix wire.Range) *access.Error {
 	k := a.masker(t, index)
-	e := a.element(elem, prefix)
+	e := a.element(elem, prefix, a.data)
 	for chunk := range elem.Chunks() {
 		if refused := k.write(ctx, chunk); refused != nil {
 			return refused

@@ -2,9 +2,16 @@ package masking
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/sluice-gateway/sluice/wire"
+)
+
+const (
+	// joinWithin is the longest stretch between two edits that is copied to make
+	// one of them, in bytes; an edit costs more than it does.
+	joinWithin = 64
+	// maxJoined is how long what an edit writes becomes by that, in bytes.
+	maxJoined = 64 << 10
 )
 
 // element gathers the edits of one string of an answer: an element of a BYTES
@@ -14,17 +21,18 @@ type element struct {
 	span   wire.Span
 	start  int        // in the message
 	prefix wire.Range // where its length stands; zero if only in the field around it
-	first  int        // of its edits among the answer's; before it is the prefix's
+	within wire.Span  // the value that it and its length are in
 	grown  int
 }
 
-// element begins one.
-func (a *answer) element(span wire.Span, prefix wire.Range) element {
+// element begins one. Those of raw data have a prefix, and are all in data.
+func (a *answer) element(span wire.Span, prefix wire.Range, data wire.Span) element {
 	start, _ := span.Range()
-	if prefix != (wire.Range{}) {
-		a.cut(prefix, nil)
+	a.local = a.local[:0]
+	if prefix == (wire.Range{}) {
+		data = span
 	}
-	return element{a: a, span: span, start: start, prefix: prefix, first: len(a.edits)}
+	return element{a: a, span: span, start: start, prefix: prefix, within: data}
 }
 
 // take takes over edits of a text whose byte at is the string's first.
@@ -34,40 +42,44 @@ func (e *element) take(edits []edit, at int) {
 	}
 }
 
-// replace replaces [start,end) of the string; calls are in order. What touches
-// is one edit.
+// replace replaces [start,end) of the string; calls are in order.
 func (e *element) replace(start, end int, text string) {
 	if start == end && text == "" {
 		return
 	}
-	start, end = e.start+start, e.start+end
 	e.grown += len(text) - (end - start)
-	if n := len(e.a.edits); n > e.first && e.a.edits[n-1].End == start {
-		last := &e.a.edits[n-1]
-		last.End, last.New = end, append(last.New, text...)
-		return
-	}
-	e.a.edits = append(e.a.edits, wire.Edit{Start: start, End: end, New: []byte(text)})
+	e.a.local = e.join(e.a.local, e.start+start, e.start+end, text)
 }
 
-// end finishes the string: its length is put right.
-func (e *element) end() {
-	edits := e.a.edits[e.first:]
-	raw := e.prefix != (wire.Range{})
-	if len(edits) == 0 {
-		if raw {
-			e.a.edits = e.a.edits[:e.first-1]
+// join adds an edit to a list, or makes the last one longer by it.
+func (e *element) join(list []wire.Edit, start, end int, text string) []wire.Edit {
+	begin, _ := e.within.Range()
+	if n := len(list); n > 0 {
+		last := &list[n-1]
+		if last.Start >= begin && last.End <= start && start-last.End <= joinWithin && len(last.New) < maxJoined {
+			for gap := range e.within.Sub(last.End-begin, start-begin).Chunks() {
+				last.New = append(last.New, gap...)
+			}
+			last.New = append(last.New, text...)
+			last.End = end
+			return list
 		}
+	}
+	return append(list, wire.Edit{Start: start, End: end, New: []byte(text)})
+}
+
+// end finishes the string: its edits become the answer's, and its length is put
+// right.
+func (e *element) end() {
+	if len(e.a.local) == 0 {
 		return
 	}
-	if !raw {
-		return
+	if e.prefix != (wire.Range{}) {
+		var length [4]byte
+		binary.LittleEndian.PutUint32(length[:], uint32(e.span.Len()+e.grown))
+		e.a.edits = e.join(e.a.edits, e.prefix.Start, e.prefix.End, string(length[:]))
 	}
-	head := &e.a.edits[e.first-1]
-	head.New = binary.LittleEndian.AppendUint32(nil, uint32(e.span.Len()+e.grown))
-	if edits[0].Start == e.start {
-		head.New = append(head.New, edits[0].New...)
-		head.End = edits[0].End
-		e.a.edits = slices.Delete(e.a.edits, e.first, e.first+1)
+	for _, d := range e.a.local {
+		e.a.edits = e.join(e.a.edits, d.Start, d.End, string(d.New))
 	}
 }

@@ -29,7 +29,9 @@ func (h *head) note(resp wire.InferResponse) {
 func (s *Answers) flush(ctx context.Context) (*wire.Message, *access.Error) {
 	resp := &inference.ModelInferResponse{}
 	raw := slices.ContainsFunc(s.tensors, func(one *tensorStream) bool { return one.raw })
-	for _, one := range s.tensors {
+	tensors := s.tensors
+	s.tensors = nil
+	for _, one := range tensors {
 		texts, refused := one.rest(ctx)
 		if refused != nil {
 			return nil, refused
@@ -38,7 +40,6 @@ func (s *Answers) flush(ctx context.Context) (*wire.Message, *access.Error) {
 			one.answer(resp, texts, raw)
 		}
 	}
-	s.tensors = nil
 	if len(resp.GetOutputs()) == 0 {
 		return nil, nil
 	}

@@ -80,7 +80,7 @@ func (l *lexer) scalar() *access.Error {
 	set := l.k.t.setFor(l.k.index, covers)
 	end := l.begun + len(word)
 	if u := set.valueAt(covers); u != nil && string(word) != "null" {
-		if text, refused := l.k.replaced(u, word); refused != nil || !u.observe {
+		if text, refused := l.k.replaced(u, word, l.begun); refused != nil || !u.observe {
 			l.k.edits = append(l.k.edits, edit{l.begun, end, string(appendString(nil, text))})
 			return refused
 		}
@@ -91,7 +91,7 @@ func (l *lexer) scalar() *access.Error {
 	out, at, changed := "", 0, false
 	for _, m := range set.detect.Find(word, nil) {
 		u := &set.uses[m.Index]
-		text, refused := l.k.replaced(u, word[m.Start:m.End])
+		text, refused := l.k.replaced(u, word[m.Start:m.End], l.begun+m.Start)
 		switch {
 		case refused != nil:
 			return refused
@@ -106,14 +106,15 @@ func (l *lexer) scalar() *access.Error {
 }
 
 // replaced counts a match that is there whole, and returns what stands in its place.
-func (k *masker) replaced(u *use, text []byte) (string, *access.Error) {
-	k.tally.add(u)
-	if refused := k.blocks(u); refused != nil {
+func (k *masker) replaced(u *use, text []byte, start int) (string, *access.Error) {
+	if refused := k.count(u); refused != nil {
 		return "", refused
 	}
 	out := k.open.begin(u)
 	k.open.write(text)
-	return out + k.open.end(), nil
+	out += k.open.end()
+	k.note(u, start, start+len(text), true, out)
+	return out, nil
 }
 
 // appendString appends text as a JSON string.

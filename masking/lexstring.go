@@ -42,12 +42,14 @@ func (l *lexer) beginString(key bool) *access.Error {
 	if key || u == nil {
 		return nil
 	}
-	l.k.tally.add(u)
-	if refused := l.k.blocks(u); refused != nil || u.observe {
+	refused := l.k.count(u)
+	if refused != nil || u.observe {
+		l.k.note(u, l.pos+1, l.pos+1, true, "")
 		return refused
 	}
 	l.quoted.value = u
 	text := l.k.open.begin(u)
+	l.k.note(u, l.pos+1, l.pos+1, true, text)
 	l.k.edits = append(l.k.edits, edit{l.pos + 1, l.pos + 1, string(appendQuoted(nil, text))})
 	return nil
 }
@@ -180,7 +182,9 @@ func (l *lexer) endScan() *access.Error {
 	switch {
 	case refused != nil:
 	case q.value != nil:
-		l.k.edits = append(l.k.edits, edit{l.k.done, l.k.done, string(appendQuoted(nil, l.k.open.end()))})
+		text := l.k.open.end()
+		l.k.note(q.value, 0, l.k.done, false, text)
+		l.k.edits = append(l.k.edits, edit{l.k.done, l.k.done, string(appendQuoted(nil, text))})
 		q.value = nil
 	case l.k.scan != nil:
 		l.k.events = l.k.scan.Flush(l.k.events[:0])

@@ -21,6 +21,7 @@ type masker struct {
 	t     *tensorPlan
 	index int
 	tally *Counts
+	notes *[]Finding // where matches are told; nil where nobody asks
 
 	fed   int    // bytes written
 	done  int    // up to here all is decided
@@ -159,18 +160,18 @@ func (k *masker) decided() *access.Error {
 func (k *masker) matched(u *use, ev *detect.Event, start, end int, quoted bool) *access.Error {
 	text := ""
 	if ev.First {
-		k.tally.add(u)
-		if refused := k.blocks(u); refused != nil {
+		if refused := k.count(u); refused != nil {
 			return refused
 		}
 		text = k.open.begin(u)
 	}
-	if u.observe {
-		return nil
-	}
 	k.open.write(ev.Text)
 	if ev.Last {
 		text += k.open.end()
+	}
+	k.note(u, start, end, ev.First, text)
+	if u.observe {
+		return nil
 	}
 	if quoted {
 		text = string(appendQuoted(nil, text))
@@ -179,13 +180,26 @@ func (k *masker) matched(u *use, ev *detect.Event, start, end int, quoted bool) 
 	return nil
 }
 
-// blocks is the refusal where a match ends the call.
-func (k *masker) blocks(u *use) *access.Error {
-	if u.action.kind != actionBlock || u.observe {
+// count counts a match; it is the refusal where a match ends the call.
+func (k *masker) count(u *use) *access.Error {
+	k.tally.add(u)
+	if u.action.kind != actionBlock || u.observe || k.notes != nil {
 		return nil
 	}
 	return &access.Error{
 		Kind: access.PermissionDenied, Reason: access.ReasonBlocked,
 		Message: "the answer was withheld: it holds what rule " + access.Quote(u.rule.name) + " of the masking policy does not let out",
+	}
+}
+
+// note tells a match, or how one goes on, to who asked.
+func (k *masker) note(u *use, start, end int, first bool, text string) {
+	switch {
+	case k.notes == nil:
+	case first:
+		*k.notes = append(*k.notes, Finding{start, end, u.entity, u.rule.name, string(u.action.kind), u.observe, text})
+	default:
+		last := &(*k.notes)[len(*k.notes)-1]
+		last.End, last.Text = end, last.Text+text
 	}
 }

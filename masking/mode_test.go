@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/masking"
+	"github.com/sluice-gateway/sluice/wire"
 )
 
 // other is a model whose way of streaming is not known.
@@ -310,4 +311,47 @@ func TestHashIsStable(t *testing.T) {
 	if hashOf(key, "5500 0000 0000 0004") == one || hashOf("another key of 16", "4111 1111 1111 1111") == one {
 		t.Error("another value or key has the same hash")
 	}
+}
+
+// TestHeldTextIsCharged holds a whole text for an analyzer, on its principal's
+// budget.
+func TestHeldTextIsCharged(t *testing.T) {
+	checkBuffers(t)
+	a := wire.NewBudget(wire.BudgetConfig{All: 1 << 20, PerPrincipal: 1 << 20}).Account("alice")
+	defer a.Close()
+	ctx := wire.WithAccount(t.Context(), a)
+	p := asks(t, findsNames, masking.Presidio{}, nil)
+	s := p.Answers(decoupled)
+	feed := func(final bool) (*wire.Message, *access.Error) {
+		m := message(t, answer(final, output(&pb.ModelInferResponse{}, raw, "text_output", strings.Repeat("words ", 10_000))), 16<<10)
+		defer m.Free()
+		before, masked, refused := s.Mask(ctx, m)
+		if before != nil || masked == m {
+			t.Fatal("nothing is held")
+		}
+		return masked, refused
+	}
+	for i := range 3 {
+		m, refused := feed(i == 2)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		m.Free()
+		if held := a.Held(); (held < int64(60_000*(i+1))) != (i == 2) || i == 2 && held != 0 {
+			t.Errorf("answer %d: %d bytes are charged", i, held)
+		}
+	}
+	s = p.Answers(decoupled)
+	for range 20 {
+		m, refused := feed(false)
+		if refused != nil {
+			wantRefusal(t, refused, access.Exhausted, "limit")
+			if m != nil || a.Held() > 1<<20 {
+				t.Errorf("%d bytes are charged", a.Held())
+			}
+			return
+		}
+		m.Free()
+	}
+	t.Error("more was held than the budget has")
 }

@@ -21,6 +21,7 @@ type Answers struct {
 	tensors []*tensorStream
 	counts  Counts
 	head    head
+	held    *held
 	refused *access.Error // nothing goes on after a refusal
 }
 
@@ -40,6 +41,19 @@ func (s *Answers) Mask(ctx context.Context, m *wire.Message) (before, masked *wi
 		return nil, nil, s.refused
 	}
 	before, masked, s.refused = s.mask(ctx, m)
+	if s.refused != nil {
+		s.tensors = nil // nothing of it goes out any more
+	}
+	if refused := s.charge(ctx); refused != nil {
+		s.refused, s.tensors = refused, nil
+		_ = s.charge(ctx) // gives back
+		for _, made := range []*wire.Message{before, masked} {
+			if made != nil && made != m {
+				made.Free()
+			}
+		}
+		return nil, nil, refused
+	}
 	return before, masked, s.refused
 }
 
@@ -89,6 +103,7 @@ func (s *Answers) Flush(ctx context.Context) (*wire.Message, *access.Error) {
 	}
 	var m *wire.Message
 	m, s.refused = s.flush(ctx)
+	_ = s.charge(ctx) // gives back: nothing is held now
 	return m, s.refused
 }
 
@@ -151,7 +166,7 @@ func (s *tensorStream) element(ctx context.Context, a *answer, index int, elem w
 		x = &textStream{masker: newMasker(s.t, index, a.tally)}
 		s.texts[index] = x
 	}
-	e := a.element(elem, prefix)
+	e := a.element(elem, prefix, a.data)
 	var refused *access.Error
 	if s.mode == Cumulative {
 		refused = x.cumulative(ctx, &e, index, a.final)

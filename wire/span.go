@@ -18,6 +18,11 @@ func (s Span) Len() int { return s.s.len() }
 // Range says where in the message the value lies, as [Message.Splice] counts.
 func (s Span) Range() (start, end int) { return int(s.s.off), int(s.s.end) }
 
+// Sub is the part [start,end) of the value; the caller keeps to its length.
+func (s Span) Sub(start, end int) Span {
+	return Span{s.m, span{s.s.off + uint32(start), s.s.off + uint32(end)}}
+}
+
 // Bytes returns the value, not to be written to nor used after the message is
 // freed. Where it straddles buffers it is a copy.
 func (s Span) Bytes() []byte {
