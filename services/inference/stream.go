@@ -235,7 +235,10 @@ func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) 
 			}
 		}
 		u, opened, err = r.upstream(route{member, lane})
-		if away, _ := access.AsError(err); again || member == b || away == nil || away.Kind != access.Unavailable {
+		switch failed, _ := access.AsError(err); {
+		case failed != nil && failed.Kind == access.Unimplemented:
+			return nil, false, failed, nil // of this backend; the stream's other requests go on
+		case again || member == b || failed == nil || failed.Kind != access.Unavailable:
 			return u, opened, nil, err
 		}
 	}

@@ -71,6 +71,9 @@ type rig struct {
 	service  *inference.Service
 }
 
+// streamless is the backend that serves no streams.
+const streamless = "streamless"
+
 // refuse makes the stand-in for policy refuse requests whose id begins so.
 const refuse = "no"
 
@@ -80,8 +83,12 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 	var routes []backends.Route
 	for name, script := range scripts {
 		server := backendstest.Start(t, script)
+		traits := backends.Traits{Triton: true, Guard: backends.Guard{BytesClassification: true, LongFileNames: true}}
+		if name == streamless {
+			traits.Missing = map[string]bool{pb.GRPCInferenceService_ModelStreamInfer_FullMethodName: true}
+		}
 		b, err := triton.New(triton.Options{
-			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: backends.Traits{Triton: true, Guard: backends.Guard{BytesClassification: true, LongFileNames: true}},
+			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: traits,
 			Dial: []grpc.DialOption{grpc.WithContextDialer(server.Dial)},
 		})
 		if err != nil {
@@ -223,6 +230,7 @@ func TestAnswersComeInTheOrderOfTheRequests(t *testing.T) {
 		{"an error before execution takes its place too", "", []string{"m@a/early1", "m@a/no2", "m@a/3"}, []string{"early1!", "no2!", "3"}},
 		{"a model that no backend has is refused in its place", "1", []string{"m@a/1", "nowhere/2", "m@a/3"}, []string{"1", "2!", "3"}},
 		{"one backend does not overtake another", "1", []string{"m@a/1", "m@b/2", "m@a/3"}, []string{"1", "2", "3"}},
+		{"a backend without streams refuses its own requests alone", "1", []string{"m@a/1", "m@streamless/2", "m@a/3"}, []string{"1", "2!", "3"}},
 		{"decoupled models wait for nobody", "1", []string{"m@a/1", "m@b/no2", "d-m@b/3"}, []string{"3", "3", "1", "no2!"}},
 		{"requests without an id keep their order", "", []string{"m@a/", "m@a/no", "m@a/"}, []string{"", "no!", ""}},
 	} {
@@ -237,7 +245,7 @@ func TestAnswersComeInTheOrderOfTheRequests(t *testing.T) {
 						}
 					})},
 				}
-				r := newRig(t, map[string]backendstest.Script{"a": script, "b": script})
+				r := newRig(t, map[string]backendstest.Script{"a": script, "b": script, streamless: {}})
 				stream, err := r.client.ModelStreamInfer(t.Context())
 				if err != nil {
 					t.Fatal(err)
