@@ -107,13 +107,32 @@ func decode(data []byte, a *answer) error {
 	return nil
 }
 
+// counter turns the count of llama.cpp's timings, which is of one sequence from its
+// beginning, into numbers of new tokens.
+type counter struct {
+	on   bool
+	last [generate.MaxSequences]int
+}
+
+// count is how many tokens of a sequence are new, and what is known of the whole.
+func (c *counter) count(a *answer, index int) (tokens int, all generate.Usage) {
+	all = a.counted()
+	if !c.on || a.Timings == nil || index < 0 || index >= len(c.last) {
+		return 0, all
+	}
+	tokens = max(0, a.Timings.Predicted-c.last[index])
+	c.last[index] += tokens
+	all.Output = 0 // the usage, too, is of one sequence there
+	return tokens, all
+}
+
 // emit hands on what an answer brought.
-func (s *Server) emit(a *answer, emit func(generate.Chunk) error) error {
-	counted := a.counted()
+func (s *Server) emit(a *answer, numbers *counter, emit func(generate.Chunk) error) error {
 	for i := range a.Choices {
 		c := &a.Choices[i]
 		out := generate.Chunk{Index: c.Index, Text: c.text(), Logprobs: c.logprobs()}
-		if i == len(a.Choices)-1 {
+		tokens, counted := numbers.count(a, c.Index)
+		if out.Tokens = tokens; i == len(a.Choices)-1 {
 			out.Usage = counted // of all choices together
 		}
 		if c.Finish != nil {
@@ -123,7 +142,7 @@ func (s *Server) emit(a *answer, emit func(generate.Chunk) error) error {
 			return err
 		}
 	}
-	if len(a.Choices) == 0 && counted != (generate.Usage{}) {
+	if counted := a.counted(); len(a.Choices) == 0 && counted != (generate.Usage{}) {
 		return emit(generate.Chunk{Usage: counted})
 	}
 	return nil
@@ -135,7 +154,7 @@ func (a *answer) counted() generate.Usage {
 	case a.Usage != nil:
 		return generate.Usage{Input: a.Usage.Prompt, Output: a.Usage.Completion}
 	case a.Timings != nil && a.Timings.Cached != nil:
-		return generate.Usage{Input: *a.Timings.Cached + a.Timings.Prompt, Output: a.Timings.Predicted}
+		return generate.Usage{Input: *a.Timings.Cached + a.Timings.Prompt}
 	}
 	return generate.Usage{}
 }

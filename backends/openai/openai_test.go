@@ -2,6 +2,7 @@ package openai_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -245,5 +246,25 @@ func TestADialectTakesItsOwnParametersAlone(t *testing.T) {
 	}
 	if got := openai.Dialects(); len(got) != 3 || got["llama.cpp"].Name != "llama.cpp" {
 		t.Errorf("the dialects are %v", got)
+	}
+}
+
+// TestTwoSequencesOfLlamaCPP are counted each by itself, in their timings and in
+// the usage.
+func TestTwoSequencesOfLlamaCPP(t *testing.T) {
+	chunk := func(index, tokens int, text, finish string) string {
+		usage := ""
+		if finish != "null" {
+			usage = fmt.Sprintf(`"usage":{"completion_tokens":%d,"prompt_tokens":5,"total_tokens":9},`, tokens)
+		}
+		return fmt.Sprintf(`data: {"choices":[{"text":%q,"index":%d,"logprobs":null,"finish_reason":%s}],%s"timings":{"cache_n":3,"prompt_n":2,"predicted_n":%d}}`+"\n\n", text, index, finish, usage, tokens)
+	}
+	d := routes{"/v1/completions": chunk(0, 1, "a", "null") + chunk(1, 1, "b", "null") + chunk(1, 3, "cd", "null") + chunk(0, 2, "e", "null") +
+		chunk(0, 2, "", `"length"`) + chunk(1, 3, "", `"length"`) + "data: [DONE]\n\n"}.start(t)
+	a, err := generatetest.Infer(t.Context(), t, open(t, d, openai.LlamaCPP), generatetest.Ask("m", "", map[string]any{
+		"text_input": "x", "exclude_input_in_output": true, "sampling_parameters": `{"n":2}`, "return_num_input_tokens": true, "return_num_output_tokens": true,
+	}))
+	if err != nil || !reflect.DeepEqual(a.Texts["text_output"], []string{"ae", "bcd"}) || !reflect.DeepEqual(a.Counts, map[string][]uint32{"num_input_tokens": {5}, "num_output_tokens": {2, 3}}) {
+		t.Errorf("got %+v, %v", a, err)
 	}
 }

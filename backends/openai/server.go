@@ -46,7 +46,7 @@ func (s *Server) Generate(ctx context.Context, r *generate.Request, emit func(ge
 	if err := s.client.Infer(ctx, path, body, &answer); err != nil {
 		return err
 	}
-	return s.emit(&answer, emit)
+	return s.emit(&answer, new(counter), emit)
 }
 
 // body writes a request. What the parameters hold was checked against the
@@ -113,6 +113,7 @@ func (s *Server) stream(ctx context.Context, path string, body any, r *generate.
 	}
 	defer events.Close()
 	var a answer
+	numbers := &counter{on: s.dialect.Timings && r.Tokens}
 	for {
 		data, err := events.Next()
 		switch {
@@ -127,7 +128,7 @@ func (s *Server) stream(ctx context.Context, path string, body any, r *generate.
 		if err := decode(data, &a); err != nil {
 			return err
 		}
-		if err := s.emit(&a, emit); err != nil {
+		if err := s.emit(&a, numbers, emit); err != nil {
 			return err
 		}
 	}
