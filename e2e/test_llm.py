@@ -234,11 +234,29 @@ class TestMasking:
             assert "logprobs" in stream.refusal().message()
 
 
-def test_an_adapter_is_a_model(door, issuer):
-    """One of TGI's, which shows what it was asked for in no answer: see backends/tgi."""
-    with door.showing(issuer.token("operator")).client() as client:
-        assert client.is_model_ready(ADAPTER)
-        rows = {row.name: row.state for row in client.get_model_repository_index().models}
-        assert rows[ADAPTER] == "READY"
-        asked = inputs(PROMPT, stream=False, exclude=True, max_tokens=5)
-        assert text(client.infer(ADAPTER, asked)) == "".join(PIECES[:5])
+class TestAdapter:
+    """An adapter of TGI's: what it is asked for there, see backends/tgi."""
+
+    def test_by_its_own_name(self, door, issuer):
+        with door.showing(issuer.token("operator")).client() as client:
+            assert client.is_model_ready(ADAPTER)
+            rows = {row.name: row.state for row in client.get_model_repository_index().models}
+            assert rows[ADAPTER] == "READY"
+            asked = inputs(PROMPT, stream=False, exclude=True, max_tokens=5)
+            assert text(client.infer(ADAPTER, asked)) == "".join(PIECES[:5])
+
+    @pytest.mark.parametrize("parameter", ["lora_name", "adapter_id"])
+    def test_by_a_parameter(self, parameter, door, issuer):
+        with door.showing(issuer.token("operator")).client() as client:
+            asked = inputs(PROMPT, stream=False, exclude=True, max_tokens=5, **{parameter: ADAPTER})
+            answer = client.infer(MODELS["tgi"], asked)
+            assert text(answer) == "".join(PIECES[:5]) and answer.get_response().model_name == MODELS["tgi"]
+            # Not one of this server's, though the caller may use it.
+            asked = inputs(PROMPT, stream=False, exclude=True, **{parameter: MODELS["llama.cpp"]})
+            refused("PERMISSION_DENIED", client.infer, MODELS["tgi"], asked)
+
+    def test_whose_answers_are_masked(self, door, issuer):
+        # They would be masked as another model's.
+        with door.showing(issuer.token("bob")).client() as client:
+            asked = inputs(PROMPT, stream=False, exclude=True, lora_name=ADAPTER)
+            assert ADAPTER in refused("PERMISSION_DENIED", client.infer, MODELS["tgi"], asked)
