@@ -20,6 +20,8 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/backends/backendstest"
+	"github.com/sluice-gateway/sluice/backends/connection"
+	"github.com/sluice-gateway/sluice/backends/kserve"
 	"github.com/sluice-gateway/sluice/backends/triton"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
@@ -83,14 +85,7 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 	var routes []backends.Route
 	for name, script := range scripts {
 		server := backendstest.Start(t, script)
-		traits := backends.Traits{Triton: true, Guard: backends.Guard{BytesClassification: true, LongFileNames: true}}
-		if name == streamless {
-			traits.Missing = map[string]bool{pb.GRPCInferenceService_ModelStreamInfer_FullMethodName: true}
-		}
-		b, err := triton.New(triton.Options{
-			Name: name, Address: name, Credentials: insecure.NewCredentials(), Traits: traits,
-			Dial: []grpc.DialOption{grpc.WithContextDialer(server.Dial)},
-		})
+		b, err := open(name, grpc.WithContextDialer(server.Dial))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,6 +100,17 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 	r.service = inference.New(table, inference.ReadyAny)
 	r.client = serve(t, r.service)
 	return r
+}
+
+// open makes a backend of Triton's kind, or the one without streams.
+func open(name string, dial grpc.DialOption) (backends.Backend, error) {
+	if name == streamless {
+		return kserve.New(connection.Options{Name: name, Address: name, Credentials: insecure.NewCredentials(), Dial: []grpc.DialOption{dial}}, nil)
+	}
+	return triton.New(triton.Options{
+		Name: name, Address: name, Credentials: insecure.NewCredentials(), Dial: []grpc.DialOption{dial},
+		Traits: backends.Traits{Triton: true, Guard: backends.Guard{BytesClassification: true, LongFileNames: true}},
+	})
 }
 
 // serve registers the service bare: no chain, but the stand-in for policy.
