@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/masking/detect"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -15,12 +16,24 @@ type answer struct {
 	tally *Counts
 	edits []wire.Edit
 	local []wire.Edit // of one element
-	masks *masker     // used for one element after another
 	data  wire.Span   // the raw data that elements are in
+
+	parts   []part
+	masks   []*masker // used for one element after another
+	matches []detect.Match
 
 	// of streams
 	state *Answers
 	final bool
+}
+
+// keptMasks is how many maskers an answer keeps: one for each output of text.
+const keptMasks = 8
+
+// reset makes a ready for another answer.
+func (a *answer) reset(tally *Counts) {
+	clear(a.parts) // they hold on to messages
+	a.tally, a.edits, a.local, a.data, a.parts = tally, a.edits[:0], a.local[:0], wire.Span{}, a.parts[:0]
 }
 
 // Unary masks a ModelInferResponse. It returns m itself where nothing is to be
@@ -41,9 +54,16 @@ func (p *Plan) Unary(ctx context.Context, m *wire.Message, c *Counts) (*wire.Mes
 			return nil, p.unreadable(err)
 		}
 	}
-	a := answer{plan: p, tally: c}
+	a, _ := p.answers.Get().(*answer)
+	if a == nil {
+		a = &answer{plan: p}
+	}
+	a.reset(c)
 	refused := a.response(ctx, view)
-	return a.rewrite(m, from, refused)
+	out, refused := a.rewrite(m, from, refused)
+	a.reset(nil)
+	p.answers.Put(a)
+	return out, refused
 }
 
 // rewrite makes the edits in from, which is m or its canonical form.
@@ -108,17 +128,16 @@ func (a *answer) response(ctx context.Context, view wire.InferResponse) *access.
 	if raws > 0 && raws != outputs {
 		return a.plan.refused(nil, "its answer has %d outputs and %d raw contents, so it is not known which are whose", outputs, raws)
 	}
-	parts := make([]part, 0, min(outputs, 16))
 	for at, out := range view.OutputFields() {
-		parts = append(parts, part{out: out, at: at, t: a.plan.tensor(out.Name())})
+		a.parts = append(a.parts, part{out: out, at: at, t: a.plan.tensor(out.Name())})
 	}
 	n := 0
 	for at, raw := range view.RawFields() {
-		parts[n].raw, parts[n].rawAt, parts[n].hasRaw = raw, at, true
+		a.parts[n].raw, a.parts[n].rawAt, a.parts[n].hasRaw = raw, at, true
 		n++
 	}
-	for i := range parts {
-		if refused := a.output(ctx, &parts[i]); refused != nil {
+	for i := range a.parts {
+		if refused := a.output(ctx, &a.parts[i]); refused != nil {
 			return refused
 		}
 	}
@@ -128,15 +147,14 @@ func (a *answer) response(ctx context.Context, view wire.InferResponse) *access.
 // output masks one output.
 func (a *answer) output(ctx context.Context, p *part) *access.Error {
 	t, typ := p.t, p.out.Type()
-	name := access.Quote(t.name)
 	switch {
 	case t.side:
 		a.drop(p)
 		return nil
 	case t.problem != "":
-		return a.plan.refused(t.text, "output %s can't be masked: %s", name, t.problem)
+		return a.plan.refused(t.text, "output %s can't be masked: %s", access.Quote(t.name), t.problem)
 	case len(t.text)+len(t.whole) > 0 && p.out.Parameters().Has(regionKey):
-		return a.plan.refused(t.rules(), "output %s is in shared memory, where it can't be masked", name)
+		return a.plan.refused(t.rules(), "output %s is in shared memory, where it can't be masked", access.Quote(t.name))
 	}
 	for _, r := range t.whole {
 		if r.action.kind == actionDrop && r.takes(typ) {
@@ -170,16 +188,15 @@ func (a *answer) cut(at wire.Range, by []byte) {
 // texts masks what an output holds of text.
 func (a *answer) texts(ctx context.Context, p *part, typ wire.Datatype) *access.Error {
 	t := p.t
-	name := access.Quote(t.name)
 	switch {
 	case len(t.text) == 0 && typ == wire.Bytes:
 		return a.classes(ctx, p)
 	case len(t.text) == 0:
 		return nil
 	case typ == wire.UnknownType:
-		return a.plan.refused(t.text, "output %s is of a datatype that is not known, so it can't be masked", name)
+		return a.plan.refused(t.text, "output %s is of a datatype that is not known, so it can't be masked", access.Quote(t.name))
 	case typ != wire.Bytes && t.named && slices.ContainsFunc(t.text, func(r *rule) bool { return r.names(t.name) }):
-		return a.plan.refused(t.text, "output %s is of datatype %s, but a rule looks for entities in it, which only BYTES has", name, typ)
+		return a.plan.refused(t.text, "output %s is of datatype %s, but a rule looks for entities in it, which only BYTES has", access.Quote(t.name), typ)
 	}
 	if typ != wire.Bytes {
 		p = &part{out: p.out, t: t} // typed elements of text may be there all the same
@@ -187,17 +204,21 @@ func (a *answer) texts(ctx context.Context, p *part, typ wire.Datatype) *access.
 	return a.elements(ctx, p)
 }
 
-// elements masks the elements of a BYTES tensor, raw and typed.
+// elements masks the elements of a BYTES tensor, raw and typed: each by itself,
+// or as parts of texts that go on over several answers.
 func (a *answer) elements(ctx context.Context, p *part) *access.Error {
-	mask, refused := a.way(p)
-	if refused != nil {
-		return refused
+	var s *tensorStream
+	if a.state != nil && p.t != a.plan.words {
+		var refused *access.Error
+		if s, refused = a.state.tensor(p); refused != nil {
+			return refused
+		}
 	}
 	index := 0
 	a.data = p.raw
 	it := p.raw.Elements()
 	for ; it.Next(); index++ {
-		if refused := mask(ctx, index, it.Element(), it.Prefix()); refused != nil {
+		if refused := a.one(ctx, s, p.t, index, it.Element(), it.Prefix()); refused != nil {
 			return refused
 		}
 	}
@@ -205,7 +226,7 @@ func (a *answer) elements(ctx context.Context, p *part) *access.Error {
 		return a.plan.refused(p.t.text, "output %s can't be masked: %v", access.Quote(p.t.name), it.Err())
 	}
 	for elem := range p.out.Contents().Bytes() {
-		if refused := mask(ctx, index, elem, wire.Range{}); refused != nil {
+		if refused := a.one(ctx, s, p.t, index, elem, wire.Range{}); refused != nil {
 			return refused
 		}
 		index++
@@ -213,31 +234,26 @@ func (a *answer) elements(ctx context.Context, p *part) *access.Error {
 	return nil
 }
 
-// elementMask masks one element; prefix is where its length stands, zero if
-// nowhere but in the field around it.
-type elementMask func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error
-
-// way is how the elements of an output are masked: each by itself, or as parts
-// of texts that go on over several answers.
-func (a *answer) way(p *part) (elementMask, *access.Error) {
-	if a.state != nil {
-		s, refused := a.state.tensor(p)
-		if s != nil || refused != nil {
-			return func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error {
-				return s.element(ctx, a, index, elem, prefix)
-			}, refused
-		}
+// one masks one element; prefix is where its length stands, zero if nowhere but
+// in the field around it. s is nil where the element is a text of its own.
+func (a *answer) one(ctx context.Context, s *tensorStream, t *tensorPlan, index int, elem wire.Span, prefix wire.Range) *access.Error {
+	if s == nil {
+		return a.alone(ctx, t, index, elem, prefix)
 	}
-	return func(ctx context.Context, index int, elem wire.Span, prefix wire.Range) *access.Error {
-		return a.alone(ctx, p.t, index, elem, prefix)
-	}, nil
+	return s.element(ctx, a, index, elem, prefix)
 }
 
 // alone masks a text that is there whole.
 func (a *answer) alone(ctx context.Context, t *tensorPlan, index int, elem wire.Span, prefix wire.Range) *access.Error {
+	if elem.Len() == 0 {
+		return nil
+	}
 	k := a.masker(t, index)
 	e := a.element(elem, prefix, a.data)
 	for chunk := range elem.Chunks() {
+		if len(chunk) == elem.Len() && k.simple() {
+			return a.find(k, &e, chunk)
+		}
 		if refused := k.write(ctx, chunk); refused != nil {
 			return refused
 		}
@@ -251,12 +267,41 @@ func (a *answer) alone(ctx context.Context, t *tensorPlan, index int, elem wire.
 	return nil
 }
 
+// simple tells whether all that k does is to look for matches in plain text.
+func (k *masker) simple() bool { return k.lex == nil && k.ask == nil }
+
+// find masks a text that lies in one piece, without copying it.
+func (a *answer) find(k *masker, e *element, text []byte) *access.Error {
+	if k.set.detect == nil {
+		return nil
+	}
+	a.matches = k.set.detect.Find(text, a.matches[:0])
+	for _, m := range a.matches {
+		u := &k.set.uses[m.Index]
+		with, refused := k.replaced(u, text[m.Start:m.End], m.Start)
+		if refused != nil {
+			return refused
+		}
+		if !u.observe {
+			e.replace(m.Start, m.End, with)
+		}
+	}
+	e.end()
+	return nil
+}
+
 // masker is one for a text, the same again where it is for the same tensor.
 func (a *answer) masker(t *tensorPlan, index int) *masker {
-	if a.masks == nil || a.masks.t != t {
-		a.masks = newMasker(t, index, a.tally)
-	} else {
-		a.masks.restart(index)
+	for _, k := range a.masks {
+		if k.t == t {
+			k.tally = a.tally
+			k.restart(index)
+			return k
+		}
 	}
-	return a.masks
+	k := newMasker(t, index, a.tally)
+	if len(a.masks) < keptMasks {
+		a.masks = append(a.masks, k)
+	}
+	return k
 }

@@ -15,11 +15,10 @@ import (
 // in turn, in the order of the rules.
 func (a *answer) numbers(p *part, typ wire.Datatype) *access.Error {
 	t := p.t
-	name := access.Quote(t.name)
 	rules := slices.DeleteFunc(slices.Clone(t.whole), func(r *rule) bool { return !r.takes(typ) })
 	for _, r := range rules {
 		if !r.action.takes(typ) {
-			return a.plan.refused([]*rule{r}, "output %s is of datatype %s, which %s does not work on", name, access.Quote(p.out.Datatype().String()), r.action.kind)
+			return a.plan.refused([]*rule{r}, "output %s is of datatype %s, which %s does not work on", access.Quote(t.name), access.Quote(p.out.Datatype().String()), r.action.kind)
 		}
 	}
 	if len(rules) == 0 {
@@ -28,11 +27,11 @@ func (a *answer) numbers(p *part, typ wire.Datatype) *access.Error {
 	row := rowOf(p.out.AppendShape(nil))
 	if p.raw.Len() > 0 {
 		if p.raw.Len()%typ.Size() != 0 {
-			return a.plan.refused(rules, "output %s can't be masked: its data ends within an element", name)
+			return a.plan.refused(rules, "output %s can't be masked: its data ends within an element", access.Quote(t.name))
 		}
 		raw := slices.Clone(p.raw.Bytes())
 		if !change(rules, typ, raw, row) {
-			return a.plan.refused(rules, "output %s can't be masked: its shape does not fit its data", name)
+			return a.plan.refused(rules, "output %s can't be masked: its shape does not fit its data", access.Quote(t.name))
 		}
 		start, end := p.raw.Range()
 		a.cut(wire.Range{Start: start, End: end}, raw)

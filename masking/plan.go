@@ -3,6 +3,7 @@ package masking
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -20,6 +21,7 @@ type Plan struct {
 	words  *tensorPlan // all text rules, for what is no tensor
 
 	tensors atomic.Pointer[[]*tensorPlan] // the first ones asked for
+	answers sync.Pool                     // of *answer
 }
 
 // keptTensors is how many tensors a plan remembers: models have few outputs.

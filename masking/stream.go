@@ -21,12 +21,17 @@ type Answers struct {
 	tensors []*tensorStream
 	counts  Counts
 	head    head
+	answer  answer // used for one answer after another
 	held    *held
 	refused *access.Error // nothing goes on after a refusal
 }
 
 // Answers begins the answers to a request that [Plan.Request] let through.
-func (p *Plan) Answers(facts Facts) *Answers { return &Answers{plan: p, facts: facts} }
+func (p *Plan) Answers(facts Facts) *Answers {
+	s := &Answers{plan: p, facts: facts}
+	s.answer = answer{plan: p, state: s}
+	return s
+}
 
 // Counts is what was found so far.
 func (s *Answers) Counts() *Counts { return &s.counts }
@@ -76,7 +81,9 @@ func (s *Answers) mask(ctx context.Context, m *wire.Message) (before, masked *wi
 	final, _ := resp.Parameters().Get(finalKey)
 	last, _ := final.Bool()
 	failed := view.ErrorMessage().Len() > 0
-	a := answer{plan: s.plan, tally: &s.counts, state: s, final: last || failed}
+	a := &s.answer
+	a.reset(&s.counts)
+	a.final = last || failed
 	s.head.note(resp)
 	if failed {
 		refused = a.alone(ctx, s.plan.words, 0, view.ErrorMessage(), wire.Range{})
