@@ -13,7 +13,7 @@ var card = &Detector{
 		if w.wordBefore(at) {
 			return
 		}
-		c := w.cluster(at)
+		c := w.cluster(at, at)
 		lengths := cardLengths(c)
 		if lengths == 0 {
 			return
@@ -36,8 +36,7 @@ var card = &Detector{
 // stands around it are those of a card.
 func cardHit(w *window, e *entry, c *cluster, g int) {
 	at, end := c.groups[0].start, c.groups[g].end
-	lim, final := w.ahead(at)
-	if edge, _ := w.onEdge(end, lim, final); !edge {
+	if edge, _ := w.onEdge(end, c.lim, c.final); !edge {
 		return
 	}
 	decimals := w.before(at) == '.' && at >= 2 && is(w.before(at-1), isDigit)

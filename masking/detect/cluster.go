@@ -9,8 +9,10 @@ const (
 // cluster is a run of digits and, where they follow, further runs with little
 // between them: "4111 1111-1111.1111".
 type cluster struct {
-	begin  int // anchor that it was read for, -1: none
-	n      int // groups
+	begin  int  // anchor that it was read for, -1: none
+	lim    int  // what may be looked at for it
+	final  bool // nothing behind will ever be
+	n      int  // groups
 	digits int
 	open   bool // more bytes could make it longer
 	cut    bool // the last group could be longer, not only more of them come
@@ -30,15 +32,15 @@ type group struct {
 
 func (g *group) len() int { return g.end - g.start }
 
-// cluster reads the digits from the anchor b[at] on. It is read once for all
-// that ask.
-func (w *window) cluster(at int) *cluster {
+// cluster reads the digits from the anchor b[at] on, for a match that begins at
+// start. It is read once for all that ask.
+func (w *window) cluster(start, at int) *cluster {
 	c := &w.group
-	if c.begin == at {
+	lim, final := w.ahead(start)
+	if c.begin == at && c.lim == lim && c.final == final {
 		return c
 	}
-	c.begin, c.n, c.digits, c.open, c.cut = at, 0, 0, false, false
-	lim, final := w.ahead(at)
+	c.begin, c.lim, c.final, c.n, c.digits, c.open, c.cut = at, lim, final, 0, 0, false, false
 	var sep byte
 	for i, from := at, at; ; from = i {
 		g := &c.groups[c.n]

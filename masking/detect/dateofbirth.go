@@ -16,16 +16,12 @@ var dateOfBirth = &Detector{
 		if w.wordBefore(at) || w.joined(at) {
 			return
 		}
-		c := w.cluster(at)
-		if c.groups[0].len() > 8 {
-			return
-		}
 		// Both are tried: whether a month before the digits can still be seen must
 		// not decide on what they are without it.
 		if month := monthBefore(w, at); month >= 0 {
-			verifyDate(w, e, month, c, namedEnd)
+			verifyDate(w, e, month, at, namedEnd)
 		}
-		verifyDate(w, e, at, c, dateEnd)
+		verifyDate(w, e, at, at, dateEnd)
 	},
 	open: func(w *window, e *entry) int {
 		n := len(w.b)
@@ -39,17 +35,17 @@ var dateOfBirth = &Detector{
 
 // verifyDate reports the date that begins at start, if the word for it stands
 // before.
-func verifyDate(w *window, e *entry, start int, c *cluster, read func(*window, *cluster) (end int, open bool)) {
+func verifyDate(w *window, e *entry, start, at int, read func(*window, *cluster) (end int, open bool)) {
 	score := w.contextScore(e, start, 0.2)
 	if score < e.threshold {
 		return
 	}
+	c := w.cluster(start, at)
 	end, open := read(w, c)
-	lim, final := w.ahead(start)
 	switch {
-	case open || end == lim && !final:
+	case open || end == c.lim && !c.final:
 		w.wait(start)
-	case end > 0 && end <= lim && (end == lim || !is(w.b[end], isWord) || w.b[end] == 'T'): // 1980-03-12T00:00
+	case end > 0 && (end == c.lim || !is(w.b[end], isWord) || w.b[end] == 'T'): // 1980-03-12T00:00
 		w.hit(e, start, end, score)
 	}
 }
@@ -122,8 +118,7 @@ func namedEnd(w *window, c *cluster) (end int, open bool) {
 // dateEnd is the same of a date that begins with the cluster.
 func dateEnd(w *window, c *cluster) (end int, open bool) {
 	if c.n == 1 && c.groups[0].len() <= 2 {
-		lim, final := w.ahead(c.groups[0].start)
-		return namedDate(w, c.groups[0].end, lim, final)
+		return namedDate(w, c.groups[0].end, c.lim, c.final)
 	}
 	if c.n == 1 && c.groups[0].len() == 8 {
 		return c.groups[0].end, c.open
@@ -208,7 +203,7 @@ func yearBehind(w *window, i, lim int, final bool) (end int, open bool) {
 
 // ordinalYear reads what is behind the day in March 12th, 1980.
 func ordinalYear(w *window, c *cluster) (end int, open bool) {
-	lim, final := w.ahead(c.groups[0].start)
+	lim, final := c.lim, c.final
 	i := c.groups[0].end
 	if c.n > 1 || c.groups[0].len() > 2 {
 		return 0, false

@@ -28,7 +28,7 @@ func ipv4(w *window, e *entry, at int) {
 	if w.wordBefore(at) || w.joined(at) {
 		return
 	}
-	c := w.cluster(at)
+	c := w.cluster(at, at)
 	n := min(c.n, 4)
 	for i := range n {
 		g := &c.groups[i]
@@ -36,7 +36,7 @@ func ipv4(w *window, e *entry, at int) {
 			return
 		}
 	}
-	if c.cut && c.n <= 4 || c.open && c.n <= 4 && c.sep == '.' && c.width == 1 {
+	if c.cut && c.n <= 4 || c.open && c.width == 1 && (c.n <= 4 && c.sep == '.' || c.n == 4 && c.sep == '-') {
 		w.wait(at)
 	}
 	if n < 4 || w.goesOn(c, 3) {

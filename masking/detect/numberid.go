@@ -30,7 +30,7 @@ func (f *numberForm) verify(w *window, e *entry, at int) {
 	if w.wordBefore(at) || w.joined(at) {
 		return
 	}
-	c := w.cluster(at)
+	c := w.cluster(at, at)
 	base, may := f.score(c)
 	if base == 0 {
 		return

@@ -28,12 +28,12 @@ var phone = &Detector{
 		if w.wordBefore(start) || !plus && w.joined(at) || start < w.floor {
 			return
 		}
-		c := w.cluster(at)
+		c := w.cluster(start, at)
 		if c.digits < 7 && !c.open {
 			return
 		}
 		n, open := c.phoneGroups()
-		if plus || c.value[0] == 0 && c.digits > 1 && c.value[1] == 0 {
+		if plus || c.groups[0].len() > 1 && c.value[0]+c.value[1] == 0 {
 			international(w, e, c, phoneRun{start, n, open, plus})
 			return
 		}

@@ -172,7 +172,7 @@ func (s *Set) ask(w *window, i int) int {
 // begins at b[i].
 func (s *Set) askDigits(w *window, i, far int) {
 	w.group.begin = -1
-	n := w.cluster(i)
+	n := w.cluster(i, i)
 	for _, index := range s.digits {
 		e := &s.entries[index]
 		if e.lag >= far && (n.open || n.digits >= e.minDigits && n.n >= e.minGroups) {

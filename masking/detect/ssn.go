@@ -12,7 +12,7 @@ var ssn = &Detector{
 		if w.wordBefore(at) || w.joined(at) {
 			return
 		}
-		c := w.cluster(at)
+		c := w.cluster(at, at)
 		base := ssnBase(c)
 		if base == 0 {
 			return
@@ -73,10 +73,8 @@ func (w *window) joined(at int) bool {
 // something: a word, or digits behind a dash or dot.
 func (w *window) goesOn(c *cluster, g int) bool {
 	end := c.groups[g].end
-	if lim, final := w.ahead(c.groups[0].start); end < lim || !final {
-		if edge, _ := w.onEdge(end, lim, final); !edge {
-			return true
-		}
+	if edge, _ := w.onEdge(end, c.lim, c.final); !edge {
+		return true
 	}
 	if g+1 >= c.n {
 		return false
