@@ -65,7 +65,7 @@ func early(id, text string) *pb.ModelStreamInferResponse {
 
 // rig is a client of the service in front of scripted backends, in memory. The
 // backend of a model is named by what stands before its slash-free name's
-// first "@": "a@m" is at backend a.
+// first "@": "a@m" is at backend a. Callers of "m@both" are divided between all.
 type rig struct {
 	t        *testing.T
 	backends map[string]*backendstest.Server
@@ -91,7 +91,7 @@ func newRig(t *testing.T, scripts map[string]backendstest.Script) *rig {
 		}
 		t.Cleanup(func() { _ = b.Close() })
 		r.backends[name] = server
-		routes = append(routes, backends.Route{Backend: b, Patterns: []string{"*" + name}})
+		routes = append(routes, backends.Route{Backend: b, Patterns: []string{"*" + name, "*@both"}, Weight: 1})
 	}
 	table, err := backends.NewTable(routes)
 	if err != nil {
