@@ -1,8 +1,11 @@
 package generate_test
 
 import (
+	"context"
+	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/sluice-gateway/sluice/backends/generate"
 	"github.com/sluice-gateway/sluice/backends/generate/generatetest"
@@ -54,4 +57,56 @@ func TestConversations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzConversations: what goes on to a server is a JSON array again, that is read
+// alike a second time, and has no URL but those inside the request.
+func FuzzConversations(f *testing.F) {
+	for _, s := range []string{
+		`[{"role":"user","content":"hi"}]`, `[{"role":"a","content":[{"type":"text","text":"b"}]}]`, `[{"Role":"a","content":null,"tool_calls":[{}]}]`,
+		`[{"role":"u","content":[{"type":"image_url","image_url":{"url":"data:image/png,x"}}]}]`, `[{"role":"u","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]`, `[[]]`, `[`,
+	} {
+		f.Add(s)
+	}
+	var got []byte
+	opened := open(f, &server{GenerateFunc: func(_ context.Context, r *generate.Request, emit func(generate.Chunk) error) error {
+		got = r.Messages
+		return emit(generate.Chunk{Finish: "stop"})
+	}}, func(o *generate.Options) { o.Images = true })
+	read := func(t *testing.T, text string) []byte {
+		got = nil
+		_, _ = generatetest.Infer(t.Context(), t, opened, generatetest.Ask("m", "", inputs{"messages": text}))
+		return got
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return
+		}
+		once := read(t, text)
+		if once == nil {
+			return
+		}
+		if again := read(t, string(once)); string(again) != string(once) {
+			t.Fatalf("%q is written as %s, and that as %s", text, once, again)
+		}
+		var messages []struct {
+			Content json.RawMessage `json:"content"`
+		}
+		if err := json.Unmarshal(once, &messages); err != nil || len(messages) == 0 {
+			t.Fatalf("%q is written as %s: %v", text, once, err)
+		}
+		for _, m := range messages {
+			var parts []struct {
+				Image *struct{ URL string } `json:"image_url"`
+			}
+			if json.Unmarshal(m.Content, &parts) != nil {
+				continue
+			}
+			for _, p := range parts {
+				if p.Image != nil && !strings.HasPrefix(p.Image.URL, "data:image/") {
+					t.Fatalf("%q lets %q through", text, p.Image.URL)
+				}
+			}
+		}
+	})
 }
