@@ -24,7 +24,9 @@ type generation struct {
 	stream    *inprocess.Stream
 	streaming bool
 	page      *dialect.Page
+	generated dialect.Generated
 	answers   int
+	unsent    bool          // events are in the page
 	only      *wire.Message // the first answer of …/generate
 	wrong     *dialect.Error
 }
@@ -37,12 +39,12 @@ func (g *generation) run() {
 	g.page = dialect.NewPage(*buf, func(b []byte) error { _, err := g.x.Write(b); return err })
 	var err error
 	for err == nil {
-		m := new(wire.Message)
-		if err = g.stream.RecvMsg(m); err == nil {
+		var m *wire.Message
+		if m, err = g.next(); err == nil {
 			err = g.one(m)
-		}
-		if m != g.only {
-			m.Free()
+			if m != g.only {
+				m.Free()
+			}
 		}
 	}
 	g.end(err)
@@ -51,28 +53,50 @@ func (g *generation) run() {
 	}
 }
 
-// one takes one answer. Its error ends the stream.
-func (g *generation) one(m *wire.Message) error {
-	view, err := m.StreamResponse()
-	if err != nil {
+// next is the next answer. Before it is waited for, those that are written are
+// sent: each as soon as there is no other behind it.
+func (g *generation) next() (*wire.Message, error) {
+	if m := g.stream.Ready(); m != nil {
+		return m, nil
+	}
+	if err := g.send(); err != nil {
+		return nil, err
+	}
+	return g.stream.Next()
+}
+
+// send sends the events that are written.
+func (g *generation) send() error {
+	if !g.unsent {
+		return nil
+	}
+	g.unsent = false
+	if err := g.page.Send(); err != nil {
 		return err
 	}
-	if view.ErrorMessage().Len() > 0 {
-		return g.failure(view)
-	}
-	answer, err := dialect.NewGenerated(m, view.Response())
+	return g.x.control.Flush()
+}
+
+// one takes one answer. Its error ends the stream.
+func (g *generation) one(m *wire.Message) error {
+	err := g.generated.Scan(m)
 	var wrong *dialect.Error
 	switch {
 	case errors.As(err, &wrong):
 		return g.fault(wrong)
 	case err != nil:
 		return err
-	case answer.Empty():
+	case g.generated.Failure() != "":
+		return g.failure()
+	case g.generated.Empty():
 		return nil
 	}
 	g.answers++
 	if g.streaming {
-		return g.event(http.StatusOK, func() { _ = answer.JSON(g.page) })
+		g.event(http.StatusOK)
+		_ = g.generated.JSON(g.page)
+		g.page.EndEvent()
+		return g.page.Err()
 	}
 	if g.answers == 1 {
 		g.only = m
@@ -84,7 +108,10 @@ func (g *generation) one(m *wire.Message) error {
 func (g *generation) fault(wrong *dialect.Error) error {
 	g.answers++
 	if g.streaming {
-		return g.event(wrong.Status, func() { g.page.Error(wrong.Text) })
+		g.event(wrong.Status)
+		g.page.Error(wrong.Text)
+		g.page.EndEvent()
+		return g.page.Err()
 	}
 	if g.answers == 1 {
 		g.wrong = wrong
@@ -92,35 +119,39 @@ func (g *generation) fault(wrong *dialect.Error) error {
 	return nil
 }
 
-// event writes an answer and sends it at once.
-func (g *generation) event(code int, write func()) error {
-	if !g.x.wrote {
-		g.x.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-		g.x.Header().Set("Cache-Control", "no-cache") // of proxies; Triton does not say it
-		g.x.Header().Set("X-Accel-Buffering", "no")
-		g.x.WriteHeader(code)
+// event begins an event; the first one says with which status.
+func (g *generation) event(code int) {
+	g.header(code)
+	g.unsent = true
+	g.page.BeginEvent()
+}
+
+// header sends the head of a stream of events, once.
+func (g *generation) header(code int) {
+	if g.x.wrote {
+		return
 	}
-	g.page.Event(write)
-	if err := g.page.Err(); err != nil {
-		return err
-	}
-	return g.x.control.Flush()
+	g.x.wrote = true
+	h := g.x.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-cache") // for what is between; Triton does not say it
+	h.Set("X-Accel-Buffering", "no")
+	g.x.WriteHeader(code)
 }
 
 // failure takes an error that came in the stream. One that Triton or Sluice made
 // before the model ran is answered as it is on …/infer, if it is the first.
-func (g *generation) failure(view wire.StreamResponse) error {
-	text, resp := view.ErrorMessage().String(), view.Response()
-	if p, ok := resp.Parameters().Get(reasonKey); ok && g.answers == 0 {
-		reason, _ := p.Text()
-		code := statusOfReason(reason.String())
-		g.x.Header().Set(reasonHeader, reason.String())
+func (g *generation) failure() error {
+	text := g.generated.Failure()
+	if reason := g.generated.Parameter(reasonKey); reason != "" && g.answers == 0 {
+		code := statusOfReason(reason)
+		g.x.Header().Set(reasonHeader, reason)
 		if code == http.StatusUnauthorized {
 			g.x.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		}
 		return &plainFailure{code, text}
 	}
-	if resp.ModelName().Len() == 0 && g.answers == 0 {
+	if !g.generated.Model() && g.answers == 0 {
 		return &plainFailure{statusOfText(text), text}
 	}
 	return g.fault(&dialect.Error{Status: http.StatusInternalServerError, Text: text})
@@ -152,9 +183,8 @@ func (g *generation) end(err error) {
 		}
 	}
 	if g.streaming {
-		if g.answers == 0 {
-			_ = g.event(http.StatusOK, nil) // a body without events
-		}
+		g.header(http.StatusOK) // of a body without events, else sent already
+		_ = g.send()
 		return
 	}
 	g.finish()
@@ -176,17 +206,11 @@ func (g *generation) finish() {
 		g.x.write(code, applicationJSON, notOne)
 		return
 	}
-	view, err := g.only.StreamResponse()
-	if err != nil {
+	if err := g.generated.Scan(g.only); err != nil {
 		g.x.failAnswer(err)
 		return
 	}
-	answer, err := dialect.NewGenerated(g.only, view.Response())
-	if err != nil {
-		g.x.failAnswer(err)
-		return
-	}
-	if answer.JSON(g.page) == nil {
+	if g.generated.JSON(g.page) == nil {
 		_, _ = g.x.Write(g.page.Rest())
 	}
 }

@@ -7,14 +7,28 @@ import (
 	"github.com/sluice-gateway/sluice/wire"
 )
 
-// raw is a tensor's raw data within a message: a range of its buffers.
+// raw is a tensor's raw data within a message: bytes, or a range of its buffers.
 type raw struct {
-	m    *wire.Message
+	flat []byte
+	m    *wire.Message // nil where flat is all
 	span wire.Span
+}
+
+func (r raw) len() int {
+	if r.m == nil {
+		return len(r.flat)
+	}
+	return r.span.Len()
 }
 
 // chunks yields the data's pieces in order, until yield says no.
 func (r raw) chunks(yield func([]byte) bool) {
+	if r.m == nil {
+		if len(r.flat) > 0 {
+			yield(r.flat)
+		}
+		return
+	}
 	start, end := r.span.Range()
 	at := 0
 	for _, b := range r.m.Buffers() {

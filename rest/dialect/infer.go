@@ -233,7 +233,8 @@ func (d *inferring) raw(body io.Reader) error {
 	return nil
 }
 
-// readStep is how much is charged and read at a time, as gRPC's messages are.
+// readStep is how much is charged and read at a time: the largest of the buffers
+// in gRPC's pool.
 const readStep = 1 << 20
 
 // readRaw appends a raw_input_contents of n bytes, read from body into the
@@ -242,7 +243,7 @@ func readRaw(body io.Reader, in *wire.Intake, n int64) (left int64, err error) {
 	var head [headRoom]byte
 	h := protowire.AppendVarint(protowire.AppendTag(head[:0], reqRaw, protowire.BytesType), uint64(n))
 	for left = n; left > 0 || h != nil; {
-		size := len(h) + int(min(left, readStep))
+		size := int(min(left+int64(len(h)), readStep))
 		if err := in.Charge(size); err != nil {
 			return left, err
 		}

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// window is how much of a document is in memory at a time, in bytes.
-	window = 64 << 10
+	// window is how much of a document is in memory at a time, in bytes: a size
+	// that gRPC's pool has buffers of (a larger one costs a megabyte, zeroed).
+	window = 32 << 10
 	// maxToken is the longest number; what is longer is none that any type holds.
 	maxToken = 1 << 10
 	// maxDepth is how deep values may lie in one another, as in Triton from 2.6x

@@ -7,7 +7,7 @@ import (
 
 const (
 	// PageSize is how much JSON a [Page] should hold before it has it flushed, in bytes.
-	PageSize = 64 << 10
+	PageSize = 32 << 10
 	// slack is kept free in a page, so that whatever is written next in one go
 	// (a number, a name's delimiters) fits: a double takes 25 bytes at most.
 	slack = 64
@@ -200,13 +200,14 @@ func (p *Page) escape(c byte) {
 	}
 }
 
-// Event writes a Server-Sent Event, whose data write writes, and has it flushed.
-// Without write there is no event, and what was written is flushed.
-func (p *Page) Event(write func()) {
-	if write != nil {
-		p.raw("data: ")
-		write()
-		p.raw("\n\n")
-	}
+// BeginEvent and EndEvent stand around the data of a Server-Sent Event.
+func (p *Page) BeginEvent() { p.raw("data: ") }
+
+// EndEvent ends an event; it goes out with what comes after it, or with Send.
+func (p *Page) EndEvent() { p.raw("\n\n") }
+
+// Send has flushed what is written. The error is the page's.
+func (p *Page) Send() error {
 	p.flush()
+	return p.err
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/sluice-gateway/sluice/wire"
 )
 
-// The sizes of a sink's buffers: small ones first, since most requests are.
-var sinkSizes = [...]int{4 << 10, 32 << 10, 256 << 10}
+// The sizes of a sink's buffers: small ones first, since most requests are. They
+// are those of gRPC's pool.
+var sinkSizes = [...]int{4 << 10, 32 << 10, 32 << 10}
 
 // largeBuffer is the size of a sink's later buffers, in bytes.
 const largeBuffer = 1 << 20

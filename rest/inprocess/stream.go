@@ -19,10 +19,10 @@ type Stream struct {
 	call    *call
 	closing sync.Once
 
-	requests chan any           // one at a time; closed by CloseSend
-	answers  chan *wire.Message // the receiver's to free
-	over     chan struct{}      // closed when the handler has returned
-	err      error              // what it returned, once over
+	requests chan any // one at a time; closed by CloseSend
+	answers  *queue
+	over     chan struct{} // closed when the handler has returned
+	err      error         // what it returned, once over
 }
 
 var _ grpc.ClientStream = (*Stream)(nil)
@@ -41,7 +41,7 @@ func (c *Conn) Open(ctx context.Context, method string) (*Stream, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Stream{ctx: ctx, cancel: cancel, requests: make(chan any), answers: make(chan *wire.Message), over: make(chan struct{})}
+	s := &Stream{ctx: ctx, cancel: cancel, requests: make(chan any), answers: newQueue(), over: make(chan struct{})}
 	server, end := newServerStream(ctx, method)
 	s.call = server.call
 	s.call.started = make(chan struct{})
@@ -78,13 +78,11 @@ func (s *Stream) put(ctx context.Context, m any) error {
 	if err := pass(m, answer); err != nil {
 		return err
 	}
-	select {
-	case s.answers <- answer:
-		return nil
-	case <-ctx.Done():
+	if err := s.answers.put(ctx, answer); err != nil {
 		answer.Free()
-		return ctx.Err()
+		return err
 	}
+	return nil
 }
 
 // SendMsg gives the handler a request: a [wire.Source], which is the handler's
@@ -119,21 +117,36 @@ func (s *Stream) CloseSend() error {
 // RecvMsg receives the next answer, by reference into a *wire.Message. After
 // the last one the error is io.EOF, or the status that the handler ended with.
 func (s *Stream) RecvMsg(m any) error {
-	select {
-	case answer := <-s.answers:
-		return take(answer, m)
-	case <-s.over:
-		return s.err
+	answer, err := s.Next()
+	if err != nil {
+		return err
+	}
+	if into, ok := m.(*wire.Message); ok {
+		return into.Take(answer)
+	}
+	defer answer.Free()
+	return pass(answer, m)
+}
+
+// Next is RecvMsg for who takes the answers' messages as they are, to free them.
+func (s *Stream) Next() (*wire.Message, error) {
+	for {
+		if m := s.answers.take(); m != nil {
+			return m, nil
+		}
+		select {
+		case <-s.answers.arrived:
+		case <-s.over:
+			if m := s.answers.take(); m != nil {
+				return m, nil
+			}
+			return nil, s.err
+		}
 	}
 }
 
-func take(answer *wire.Message, into any) error {
-	if m, ok := into.(*wire.Message); ok {
-		return m.Take(answer)
-	}
-	defer answer.Free()
-	return pass(answer, into)
-}
+// Ready returns the next answer if it has come already, else nil.
+func (s *Stream) Ready() *wire.Message { return s.answers.take() }
 
 // Header waits for the handler's header.
 func (s *Stream) Header() (metadata.MD, error) {
@@ -157,9 +170,12 @@ func (s *Stream) Trailer() metadata.MD {
 // Context is the client's own.
 func (s *Stream) Context() context.Context { return s.ctx }
 
-// Close ends the call and returns when its handler has. It may be called after
-// the end too.
+// Close ends the call, returns when its handler has, and frees the answers that
+// nobody has taken. It may be called after the end too.
 func (s *Stream) Close() {
 	s.cancel()
 	<-s.over
+	for m := s.answers.take(); m != nil; m = s.answers.take() {
+		m.Free()
+	}
 }

@@ -1,0 +1,147 @@
+package openai
+
+import (
+	"net/http"
+	"unicode/utf8"
+)
+
+// maxText bounds the text of an answer that does not come in events, in bytes.
+const maxText = 64 << 20
+
+// Generation is the answer to a request for text while it comes in. It belongs to
+// one goroutine.
+type Generation struct {
+	request *Request
+	id      string
+	created int64
+
+	sequences []sequence
+	size      int
+	input     uint32
+	output    uint32
+	counted   bool // the model counts tokens
+}
+
+// sequence is one of the texts that were asked for.
+type sequence struct {
+	text     []byte // that is not told yet
+	cut      []byte // the beginning of a character
+	finish   []byte
+	logprobs []token
+	begun    bool
+	offset   int // of the text that is told, in characters
+}
+
+// NewGeneration begins the answer to r, which was created at a time in seconds
+// since 1970. id has to be unlike that of any other answer.
+func NewGeneration(r *Request, id string, created int64) *Generation {
+	prefix := "cmpl-"
+	if r.Route == Chat {
+		prefix = "chatcmpl-"
+	}
+	return &Generation{request: r, id: prefix + id, created: created}
+}
+
+// Take takes a model's answer in.
+func (g *Generation) Take(a *Answer) *Error {
+	texts := a.texts(outText)
+	if len(texts) > maxN {
+		return unreadable()
+	}
+	for len(g.sequences) < len(texts) {
+		g.sequences = append(g.sequences, sequence{})
+	}
+	for i, text := range texts {
+		if g.size += len(text); g.size > maxText && !g.request.Stream {
+			return &Error{Status: http.StatusInternalServerError, Message: "the model's answer is too long to be sent at once"}
+		}
+		g.sequences[i].add(text)
+	}
+	// A stream's rule may hold text of this output back too, and give it out later:
+	// what counts is all of it, at the end.
+	for i, reason := range a.texts(outFinish) {
+		if i < len(g.sequences) && len(g.sequences[i].finish) < maxFinish {
+			s := &g.sequences[i]
+			s.finish = trimNone(append(s.finish, reason...))
+		}
+	}
+	for i, list := range a.texts(outLogprobs) {
+		if i < len(g.sequences) && g.request.logprobs {
+			tokens, err := readTokens(list)
+			if err != nil {
+				return unreadable()
+			}
+			g.sequences[i].logprobs = append(g.sequences[i].logprobs, tokens...)
+		}
+	}
+	g.input = max(g.input, a.number(outInputTokens))
+	for _, n := range a.numbers(outOutputTokens) {
+		g.output, g.counted = g.output+n, true
+	}
+	return nil
+}
+
+// maxFinish bounds the word for why a sequence ended, in bytes.
+const maxFinish = 64
+
+// trimNone takes away what Triton's backend says of a sequence that goes on:
+// Python's None.
+func trimNone(reason []byte) []byte {
+	const none = "None"
+	for len(reason) >= len(none) && string(reason[:len(none)]) == none {
+		reason = reason[len(none):]
+	}
+	return reason
+}
+
+// add appends text, less the beginning of a character whose end is to come: JSON
+// can't carry a half one.
+func (s *sequence) add(text []byte) {
+	if len(s.cut) > 0 {
+		text = append(s.cut, text...)
+		s.cut = nil
+	}
+	whole := wholeCharacters(text)
+	s.text = append(s.text, text[:whole]...)
+	if whole < len(text) {
+		s.cut = append(s.cut, text[whole:]...)
+	}
+}
+
+// wholeCharacters is how much of text ends with a character.
+func wholeCharacters(text []byte) int {
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		at := len(text) - back
+		if utf8.RuneStart(text[at]) {
+			if !utf8.FullRune(text[at:]) {
+				return at
+			}
+			break
+		}
+	}
+	return len(text)
+}
+
+// end gives out what was kept, and is why the sequence ended.
+func (s *sequence) end() string {
+	s.text = append(s.text, s.cut...)
+	s.cut = nil
+	if len(s.finish) == 0 {
+		return "stop"
+	}
+	return string(s.finish)
+}
+
+// usage are the numbers of tokens; nil where the model does not count.
+func (g *Generation) usage() *usage {
+	if !g.counted {
+		return nil
+	}
+	return &usage{Prompt: g.input, Completion: g.output, Total: g.input + g.output}
+}
+
+type usage struct {
+	Prompt     uint32 `json:"prompt_tokens"`
+	Completion uint32 `json:"completion_tokens"`
+	Total      uint32 `json:"total_tokens"`
+}
