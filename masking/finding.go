@@ -43,3 +43,17 @@ func (p *Plan) Find(ctx context.Context, output, text string) ([]Finding, *acces
 	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Start, b.Start) })
 	return found, nil
 }
+
+// Masks tells whether anything is looked for in the text of an output.
+func (p *Plan) Masks(output string) bool { return len(p.tensorNamed(output).text) > 0 }
+
+// Mode tells how the answers of a model make up the text of an output; the
+// error says that it is not known.
+func (p *Plan) Mode(output string, facts Facts) (Mode, *access.Error) {
+	t := p.tensorNamed(output)
+	mode, known := t.modeOf(facts)
+	if !known {
+		return "", p.unknownMode(t)
+	}
+	return mode, nil
+}
