@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -49,14 +51,23 @@ func (c *Conn) Open(ctx context.Context, method string) (*Stream, error) {
 	server.answer = func(m any) error { return s.put(server.ctx, m) }
 	c.streams.Go(func() {
 		defer end()
-		s.err = handler(nil, server)
-		if s.err == nil {
-			s.err = io.EOF
-		}
+		s.err = guarded(handler, server)
 		s.call.start()
 		close(s.over)
 	})
 	return s, nil
+}
+
+// guarded runs a handler to its end: io.EOF, or its error. A panic that the chain
+// has not caught ends the stream and not the process, whose goroutine this is not
+// to take along; what it says may quote a message, and is not passed on.
+func guarded(handler grpc.StreamHandler, server *serverStream) (err error) {
+	err = status.Error(codes.Internal, "in-process call: the handler panicked")
+	defer func() { _ = recover() }()
+	if err = handler(nil, server); err == nil {
+		err = io.EOF
+	}
+	return err
 }
 
 // next is the handler's next request.
