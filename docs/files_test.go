@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/policy"
 )
@@ -69,12 +68,7 @@ func problemsOf(file string, b block) error {
 		at, problems := config.Decode(file, []byte(b.text), &suite)
 		return append(problems, at.Place("", suite.Check(policy.Options{}))...).Err()
 	default:
-		f := policy.File{Name: file}
-		at, problems := config.Decode(file, []byte(b.text), &f.Document)
-		_, found := policy.Compile([]policy.File{f}, policy.Options{})
-		for _, p := range found {
-			problems = append(problems, at.Place("", []access.Problem{p.Problem})...)
-		}
+		_, problems := config.ReadRules([]string{file}, config.RulesOptions{Analyzer: config.Presidio})
 		return problems.Err()
 	}
 }
@@ -82,10 +76,15 @@ func problemsOf(file string, b block) error {
 var (
 	certLine = regexp.MustCompile(`\b(cert|key|ca|client_ca):\s*([\w./-]+)`)
 	envName  = regexp.MustCompile(`\$\{(\w+)\}`)
-	fileName = regexp.MustCompile(`\bfile:([\w./-]+)`)
+	fileName = regexp.MustCompile(`\b(?:file:|dictionary: )([\w./-]+)`)
+	wordFile = regexp.MustCompile(`\bdictionary:\s*([\w./-]+)`)
 )
 
-// neighbours makes what a configuration needs beside it: certificates, secrets.
+// aSecret is long enough for a key.
+const aSecret = "a-secret-of-many-bytes"
+
+// neighbours makes what a configuration needs beside it: certificates, secrets,
+// lists of words.
 func (s *session) neighbours(t *testing.T, b block) {
 	t.Helper()
 	cert, key := certificate(t)
@@ -97,10 +96,13 @@ func (s *session) neighbours(t *testing.T, b block) {
 		s.provide(t, path.Join(path.Dir(b.file), m[2]), text)
 	}
 	for _, m := range envName.FindAllStringSubmatch(b.text, -1) {
-		t.Setenv(m[1], "a-secret")
+		t.Setenv(m[1], "a-secret-that-is-long-enough")
+	}
+	for _, m := range wordFile.FindAllStringSubmatch(b.text, -1) {
+		s.provide(t, path.Join(path.Dir(b.file), m[1]), "a word\n")
 	}
 	for _, m := range fileName.FindAllStringSubmatch(b.text, -1) {
-		s.provide(t, path.Join(path.Dir(b.file), m[1]), "a-secret")
+		s.provide(t, path.Join(path.Dir(b.file), m[1]), "a-secret-that-is-long-enough")
 	}
 }
 

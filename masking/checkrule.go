@@ -108,6 +108,9 @@ func (c *checker) entity(path string, e Entity, r *Rule, out *rule) {
 		c.add(path, "unknown entity %q%s", e.Name, access.DidYouMean(e.Name, c.entities()))
 		return
 	}
+	if d.detector == nil && d.paths == nil && d.analyzer == nil {
+		return // a problem already
+	}
 	one := entity{name: e.Name, detector: d.detector, context: d.context, paths: d.paths, analyzer: d.analyzer}
 	if slices.ContainsFunc(out.entities, func(o entity) bool { return o.name == one.name }) {
 		c.add(path, "entity %s is named twice", e.Name)
@@ -139,7 +142,7 @@ func (c *checker) wholeRule(path string, r *Rule, out *rule) {
 	}
 	out.whole = true
 	for i, name := range out.tensors {
-		if strings.Contains(name, "*") {
+		if !literal(name) {
 			c.add(fmt.Sprintf("%s.tensors[%d]", path, i), "a rule about whole tensors names each one: a pattern covers text only")
 			break
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/sluice-gateway/sluice/masking"
 )
@@ -24,6 +25,8 @@ const (
 	maxAnswer = 4 << 20
 	// maxIdle is how many connections are kept open.
 	maxIdle = 16
+	// idleFor is how long: a policy that is replaced leaves its clients alone.
+	idleFor = time.Minute
 )
 
 // Client asks one service. It is safe for concurrent use.
@@ -47,7 +50,7 @@ func New(cfg masking.Presidio) (*Client, error) {
 		cfg: cfg,
 		url: strings.TrimSuffix(u.String(), "/") + "/analyze",
 		http: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: maxIdle, DisableCompression: true},
+			Transport: &http.Transport{MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleFor, DisableCompression: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error {
 				return http.ErrUseLastResponse // the text is not for whoever is named there
 			},
