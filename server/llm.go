@@ -33,8 +33,8 @@ func (r replica) generates(s generate.Server, schema generate.Schema, c backends
 		authorize = func(ctx context.Context, model string) error { return r.mayChoose(ctx, r.config, model) }
 	}
 	return generate.Options{
-		Authorize: authorize,
-		Name:      r.config.Name, Kind: r.config.Type, Server: s, Schema: schema, Defaults: defaults, Forwarder: r.forwarder,
+		Authorize: authorize, Replicated: len(r.config.Addresses) > 1 || strings.HasPrefix(r.config.Addresses[0], "dns"),
+		Name: r.config.Name, Kind: r.config.Type, Server: s, Schema: schema, Defaults: defaults, Forwarder: r.forwarder,
 		StrictDecoupled: c.StrictDecoupled, Embeds: c.Embeds, Images: c.Images, Log: r.log,
 	}
 }

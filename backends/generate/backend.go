@@ -35,6 +35,11 @@ type Options struct {
 	// on a model that a sampling parameter chooses. Its error is the request's.
 	// Without it, such parameters are refused.
 	Authorize func(ctx context.Context, model string) error
+	// Replicated: other replicas can do the same. A stream whose server turns out
+	// to be away before anything was answered ends with that error, so that
+	// whoever holds the replicas can ask another one. Without it, each request has
+	// its own error and the stream goes on.
+	Replicated bool
 	// StrictDecoupled refuses ModelInfer as Triton does.
 	StrictDecoupled bool
 	// Embeds: the server's models embed text and generate none.

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ import (
 const (
 	// connectTimeout bounds one attempt to connect.
 	connectTimeout = 3 * time.Second
+	// goneTimeout bounds the question whether a server still listens.
+	goneTimeout = time.Second
 	// idleTimeout is how long an idle connection is kept: uvicorn and llama.cpp's
 	// server close theirs after 5 s, and a request sent at that moment is lost.
 	idleTimeout = 3 * time.Second
@@ -58,6 +61,7 @@ type ClientOptions struct {
 // concurrent use.
 type Client struct {
 	base       string
+	host       string // with its port
 	http       *http.Client
 	transport  *http.Transport
 	credential func() (map[string]string, error)
@@ -83,6 +87,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeader,
 	}
 	return &Client{
+		host:       hostPort(u),
 		base:       strings.TrimSuffix(u.String(), "/"),
 		transport:  t,
 		credential: o.Credential,
@@ -90,6 +95,10 @@ func NewClient(o ClientOptions) (*Client, error) {
 			return http.ErrUseLastResponse
 		}},
 	}, nil
+}
+
+func hostPort(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
 }
 
 // Close closes idle connections; those in use close when their requests end.
@@ -247,6 +256,8 @@ func (c *Client) do(ctx context.Context, method, path string, in any, repeat boo
 	}
 	resp, err := c.http.Do(req) //nolint:bodyclose // closed here or by the caller
 	switch {
+	case err != nil && connected && ctx.Err() == nil && c.gone(ctx):
+		return nil, backends.Away(err)
 	case err != nil && connected:
 		return nil, broken(ctx, err)
 	case err != nil:
@@ -257,6 +268,19 @@ func (c *Client) do(ctx context.Context, method, path string, in any, repeat boo
 		return nil, refusal(ctx, resp)
 	}
 	return resp, nil
+}
+
+// gone tells whether nobody listens any more where a connection has broken: it
+// broke with its server, and not for what was sent on it.
+func (c *Client) gone(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	conn, err := c.transport.DialContext(ctx, "tcp", c.host)
+	if err != nil {
+		return true
+	}
+	_ = conn.Close()
+	return false
 }
 
 // ownHeaders are never taken from a caller's metadata: they are this hop's, or

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/backends/generate"
 	"github.com/sluice-gateway/sluice/backends/generate/generatetest"
 	"github.com/sluice-gateway/sluice/wire"
@@ -302,5 +304,27 @@ func TestAServerThatIsAway(t *testing.T) {
 	cancel()
 	if err := c.Infer(ctx, "/x", 1, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestAConnectionThatBreaksWithItsServer is told from one that breaks alone.
+func TestAConnectionThatBreaksWithItsServer(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		dial := backendstest.Raw(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) })
+		dials := 0
+		c, err := generate.NewClient(generate.ClientOptions{Address: "http://server", Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			if dials++; gone && dials > 1 {
+				return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
+			}
+			return dial(ctx, address)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Infer(t.Context(), "/x", 1, nil)
+		if backends.IsAway(err) != gone || backends.IsUnsent(err) || err == nil {
+			t.Errorf("gone is %v: %v, away is %v", gone, err, backends.IsAway(err))
+		}
+		c.Close()
 	}
 }

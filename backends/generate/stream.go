@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -44,6 +45,7 @@ type stream struct {
 
 	mu         sync.Mutex
 	running    int
+	answered   bool // an answer was made
 	halfClosed bool
 }
 
@@ -98,6 +100,10 @@ func (s *stream) serve(j *job, err error) {
 	if err == nil || s.ctx.Err() != nil {
 		return
 	}
+	if s.backend.opts.Replicated && backends.IsAway(err) && !s.hasAnswered() {
+		s.cancel(err)
+		return
+	}
 	e, own := access.AsError(err)
 	if cause := errors.Unwrap(err); !own || cause != nil {
 		s.backend.opts.Log.WarnContext(s.ctx, "a request of a stream failed",
@@ -129,8 +135,17 @@ func (s *stream) closeIfDone() {
 	}
 }
 
+func (s *stream) hasAnswered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answered
+}
+
 // send queues one answer, or waits until there is room for it.
 func (s *stream) send(answer []byte) error {
+	s.mu.Lock()
+	s.answered = true
+	s.mu.Unlock()
 	select {
 	case s.answers <- answer:
 		return nil

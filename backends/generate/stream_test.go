@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/backends/generate"
 	"github.com/sluice-gateway/sluice/backends/generate/generatetest"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
@@ -241,5 +242,33 @@ func TestOnlyOneMethodStreams(t *testing.T) {
 	var e *access.Error
 	if !errors.As(err, &e) || e.Kind != access.Unimplemented {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAmongReplicasAServerThatIsAwayEndsTheStream, so that another one can be asked,
+// unless something was answered on it.
+func TestAmongReplicasAServerThatIsAwayEndsTheStream(t *testing.T) {
+	s := &server{GenerateFunc: func(ctx context.Context, r *generate.Request, emit func(generate.Chunk) error) error {
+		if r.Prompt == "away" {
+			return backends.Away(backends.Unsent(errors.New("refused")))
+		}
+		return (&server{}).Generate(ctx, r, emit)
+	}}
+	away := generatetest.Ask("m", "1", inputs{"text_input": "away", "stream": true})
+	b := open(t, s, func(o *generate.Options) { o.Replicated = true })
+	answers, err := generatetest.Stream(t.Context(), t, b, away)
+	if len(answers) != 0 || !backends.IsAway(err) {
+		t.Errorf("nothing was answered: %+v, %v", answers, err)
+	}
+	stream := openStream(t.Context(), t, b)
+	m := new(pb.ModelStreamInferResponse)
+	if err := errors.Join(stream.SendMsg(prompt("0")), stream.RecvMsg(m), stream.SendMsg(away), stream.CloseSend()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(m); err != nil || m.GetErrorMessage() == "" || m.GetInferResponse().GetId() != "1" {
+		t.Errorf("something was answered: %v, %v", m, err)
+	}
+	if err := stream.RecvMsg(m); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ended with %v", err)
 	}
 }

@@ -2,10 +2,12 @@ package vllm_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -105,3 +107,34 @@ func TestThroughTheService(t *testing.T) {
 type second struct{ backends.Backend }
 
 func (second) Name() string { return "second" }
+
+func openStream(t *testing.T, b backends.Backend) grpc.ClientStream {
+	t.Helper()
+	s, err := b.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func receiveAll(t *testing.T, s grpc.ClientStream) (all []*generatetest.Answer) {
+	t.Helper()
+	for {
+		message := new(wire.Message)
+		err := s.RecvMsg(message)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(pb.ModelStreamInferResponse)
+		if err := message.Unmarshal(m); err != nil {
+			t.Fatal(err)
+		}
+		message.Free()
+		a := generatetest.Decode(t, m.GetInferResponse())
+		a.Error = m.GetErrorMessage()
+		all = append(all, a)
+	}
+}
