@@ -237,7 +237,8 @@ func TestPictureOfTheWay(t *testing.T) {
 	if i < 0 {
 		t.Fatal("the README has no picture")
 	}
-	way := strings.SplitN(readme.blocks[i].text, "\n", 2)[0]
+	_, way, _ := strings.Cut(readme.blocks[i].text, "▶")
+	way, _, _ = strings.Cut(way[strings.Index(way, interceptors.Telemetry):], "\n")
 	for _, step := range strings.Split(interceptors.Order(), ", ") {
 		_, after, found := strings.Cut(way, step)
 		if !found && step != interceptors.Recovery {
