@@ -107,6 +107,9 @@ func international(w *window, e *entry, c *cluster, r phoneRun) {
 	}
 	for n := most; n >= least; n-- {
 		if g := c.endsIn(n + skip); g >= 0 && g < r.n && !w.goesOn(c, g) {
+			if !r.mark && (g == 0 || w.glued(r.start)) {
+				base = 0.25 // any number with leading zeros
+			}
 			w.hit(e, r.start, c.groups[g].end, w.contextScore(e, r.start, base))
 			return
 		}
@@ -167,6 +170,9 @@ func national(w *window, e *entry, c *cluster, r phoneRun) {
 		}
 		if !known {
 			delta, known = w.contextScore(e, r.start, 0.5)-0.5, true
+			if w.glued(r.start) {
+				delta -= 0.3
+			}
 		}
 		switch score := f.score + delta; {
 		case score < e.threshold:
@@ -176,6 +182,16 @@ func national(w *window, e *entry, c *cluster, r phoneRun) {
 			w.hit(e, r.start, c.groups[len(f.sizes)-1].end, min(1, score))
 		}
 	}
+}
+
+// glued tells whether a dash or the like joins what begins at b[at] to a word
+// before: ORD-0402-487406.
+func (w *window) glued(at int) bool {
+	switch w.before(at) {
+	case '-', '_', '/', '.':
+		return at >= 2 && is(w.before(at-1), isWord)
+	}
+	return false
 }
 
 // begins tells whether the first digits may be those of the form.

@@ -1,5 +1,7 @@
 package detect
 
+import "strings"
+
 // ssn finds US social security numbers: 3-2-4 digits, or nine in context.
 // Areas, groups and serials that are never given are none.
 var ssn = &Detector{
@@ -18,7 +20,7 @@ var ssn = &Detector{
 			return
 		}
 		g := c.endsIn(9)
-		hit := (g == 0 || g == 2) && ssnGiven(c.value[:9]) && !w.goesOn(c, g)
+		hit := (g == 0 || g == 2) && ssnGiven(c.value[:9]) && !w.goesOn(c, g) && !(g == 2 && w.listed(c))
 		if !hit && !c.open {
 			return
 		}
@@ -50,10 +52,21 @@ func ssnBase(c *cluster) float32 {
 			return 0
 		}
 	}
-	if c.n > 1 && c.groups[1].sep != '-' {
-		return 0.6
+	switch {
+	case c.n == 1 || c.groups[1].sep == '-':
+		return 0.95
+	case c.groups[1].width > 1 || !strings.ContainsRune(" ./_", rune(c.groups[1].sep)):
+		return 0
 	}
-	return 0.95
+	return 0.6
+}
+
+// listed tells whether a number's three groups are among others that are apart
+// in the same way, as in a list of numbers.
+func (w *window) listed(c *cluster) bool {
+	sep, at := c.groups[1].sep, c.groups[0].start
+	after := c.n > 3 && c.groups[3].sep == sep && c.groups[3].width == 1
+	return sep != '-' && (after || at >= 2 && w.before(at) == sep && is(w.before(at-1), isDigit))
 }
 
 // ssnGiven tells whether numbers like this one are given to people.
