@@ -129,6 +129,10 @@ func (b *Backend) Close() error {
 // begin is a call's context, which ends with the backend too.
 func (b *Backend) begin(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if b.open.Err() != nil {
+		cancel(context.Cause(b.open)) // what AfterFunc would do a moment later
+		return ctx, cancel
+	}
 	stop := context.AfterFunc(b.open, func() { cancel(context.Cause(b.open)) })
 	context.AfterFunc(ctx, func() { stop() })
 	return ctx, cancel

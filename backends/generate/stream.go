@@ -174,6 +174,9 @@ func (s *stream) RecvMsg(m any) error {
 	select {
 	case answer, more := <-s.answers:
 		if !more {
+			if s.ctx.Err() != nil { // the last requests may have ended for that
+				return context.Cause(s.ctx)
+			}
 			s.ended = true
 			s.cancel(nil)
 			return io.EOF

@@ -272,3 +272,27 @@ func TestAmongReplicasAServerThatIsAwayEndsTheStream(t *testing.T) {
 		t.Errorf("the stream ended with %v", err)
 	}
 }
+
+// TestAStreamThatIsOverNeverEndsWell, in whatever order its end is noticed: the
+// requests that it cut off had no answer.
+func TestAStreamThatIsOverNeverEndsWell(t *testing.T) {
+	for range 50 {
+		b := open(t, &server{GenerateFunc: func(ctx context.Context, _ *generate.Request, _ func(generate.Chunk) error) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		s := openStream(t.Context(), t, b)
+		if err := errors.Join(s.SendMsg(prompt("1")), s.CloseSend(), b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(new(pb.ModelStreamInferResponse)); err == nil || errors.Is(err, io.EOF) {
+			t.Fatalf("the stream ended with %v", err)
+		}
+		after := openStream(t.Context(), t, b)
+		_ = after.SendMsg(prompt("2"))
+		_ = after.CloseSend()
+		if err := after.RecvMsg(new(pb.ModelStreamInferResponse)); err == nil || errors.Is(err, io.EOF) {
+			t.Fatalf("a stream of a closed backend ended with %v", err)
+		}
+	}
+}
