@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -210,5 +211,51 @@ func TestARenamedModelBehindTheDoor(t *testing.T) {
 		if (err == nil) != (model == "adder") {
 			t.Errorf("unload of %s: %v", model, err)
 		}
+	}
+}
+
+// TestAStreamOutlivesAReplica: what was in flight there fails by itself, if
+// anything was; the client's stream goes on at the other replica.
+func TestAStreamOutlivesAReplica(t *testing.T) {
+	one, other := newModelServer(t), newModelServer(t)
+	g := start(t, setup{backend: one.address + `", "` + other.address, cut: true})
+	stream, err := g.ModelStreamInfer(g.as("bob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(id string) (failure string) {
+		t.Helper()
+		r := add("simple")
+		r.Id = id
+		if err := stream.Send(r); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := stream.Recv()
+		if err != nil || answer.GetInferResponse().GetId() != id {
+			t.Fatalf("%s: %v, %v", id, answer, err)
+		}
+		return answer.GetErrorMessage()
+	}
+	for i := range 50 { // so that both have a stream
+		if failure := ask(fmt.Sprint(i)); failure != "" {
+			t.Fatal(failure)
+		}
+	}
+	one.stop()
+	one.stop = func() {}
+	failures := 0
+	for i := range 200 {
+		if ask(fmt.Sprint("then ", i)) != "" {
+			failures++
+		}
+	}
+	if failures > 2 {
+		t.Errorf("%d requests failed, one after the other", failures)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != io.EOF {
+		t.Errorf("the stream ended with %v", err)
 	}
 }

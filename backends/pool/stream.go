@@ -33,11 +33,11 @@ func (m *member) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 		}
 	}
 	s := &stream{pool: p, ctx: ctx, member: m, keeping: p.only == nil}
-	s.open = func(m *member) (grpc.ClientStream, error) { return m.Backend.NewStream(ctx, desc, method, opts...) }
+	s.begin = func(m *member) (grpc.ClientStream, error) { return m.Backend.NewStream(ctx, desc, method, opts...) }
 	var err error
 	m.outstanding.Add(1)
 	s.over = context.AfterFunc(ctx, s.end)
-	if s.ClientStream, err = s.open(m); err != nil {
+	if s.ClientStream, err = s.begin(m); err != nil {
 		if backends.IsAway(err) && p.only == nil {
 			m.doubt()
 		}
@@ -52,7 +52,7 @@ type stream struct {
 	grpc.ClientStream // the one of now; guarded by mu
 	pool              *Pool
 	ctx               context.Context //nolint:containedctx // the stream's own
-	open              func(*member) (grpc.ClientStream, error)
+	begin             func(*member) (grpc.ClientStream, error)
 	over              func() bool // the end is not to be waited for any more
 
 	sending sync.Mutex // held while a message goes out, and while all go out again
@@ -64,8 +64,10 @@ type stream struct {
 	kept     []*wire.Message
 	bytes    int64
 	repeated bool
+	open     open
 	closed   bool // by the client's side
 	ended    bool
+	lost     bool // the replica has died, and what was open there is being failed
 }
 
 var _ grpc.ClientStream = (*stream)(nil)
@@ -82,27 +84,41 @@ func (s *stream) inner() grpc.ClientStream {
 func (s *stream) SendMsg(m any) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	kept := s.sent(m)
-	err := s.inner().SendMsg(m)
+	kept, err := s.sent(m)
+	if err != nil {
+		return err
+	}
+	err = s.inner().SendMsg(m)
 	if kept && errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
 }
 
-// sent counts a message, and keeps it if it can be.
-func (s *stream) sent(m any) (kept bool) {
+// sent counts a message, and keeps it if it can be. One for a replica that has
+// died is failed with the others, or refused where those are through: it must
+// not be lost without a word.
+func (s *stream) sent(m any) (kept bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
-		return false
+	if s.lost && !s.ended {
+		s.open.add(m)
+	}
+	switch {
+	case s.lost && (s.ended || s.open.unknown):
+		return false, backends.Away(backends.Unsent(errors.New("the replica has just died")))
+	case s.lost, s.ended:
+		return s.lost, nil
 	}
 	s.pending++
 	s.member.outstanding.Add(1)
+	if s.pool.only == nil {
+		s.open.add(m)
+	}
 	if s.keeping {
 		s.keep(m)
 	}
-	return s.keeping
+	return s.keeping, nil
 }
 
 func (s *stream) keep(m any) {
@@ -145,32 +161,69 @@ func (s *stream) CloseSend() error {
 	return inner.CloseSend()
 }
 
-// RecvMsg receives an answer, from another replica if this one dies before it has
-// begun one.
+// RecvMsg receives an answer. If the replica dies before it has begun one, it is
+// another's. If it dies later, what is open there gets an error each, and the
+// stream then ends well: the client's requests at other replicas go on.
 func (s *stream) RecvMsg(m any) error {
 	for {
+		if failed, err := s.failed(m); failed || err != nil {
+			return err
+		}
 		err := s.inner().RecvMsg(m)
 		if err == nil {
-			s.received()
+			s.received(m)
 			return nil
 		}
-		if !s.moved(err) {
+		if !s.moved(err) && !s.losing(err) {
 			s.end()
 			return err
 		}
 	}
 }
 
-func (s *stream) received() {
+func (s *stream) received(m any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keeping {
 		s.letGo()
 	}
+	s.open.answered(m)
 	if s.pending > 0 && !s.ended {
 		s.pending--
 		s.member.outstanding.Add(-1)
 	}
+}
+
+// losing tells whether a stream that broke off can be ended by failing what is
+// open on it, one by one.
+func (s *stream) losing(err error) bool {
+	if !backends.IsAway(err) || s.ctx.Err() != nil || s.pool.only != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = !s.open.unknown
+	return s.lost
+}
+
+// failed answers the next request that a dead replica has left open; the end is
+// io.EOF.
+func (s *stream) failed(m any) (bool, error) {
+	s.mu.Lock()
+	if !s.lost {
+		s.mu.Unlock()
+		return false, nil
+	}
+	failed, err := s.open.lose(m)
+	s.mu.Unlock()
+	if failed {
+		return true, nil
+	}
+	s.end()
+	if err == nil {
+		err = io.EOF
+	}
+	return false, err
 }
 
 // moved opens the stream at another replica and sends there what was sent here.
@@ -193,7 +246,7 @@ func (s *stream) moved(err error) bool {
 		return false
 	}
 	s.repeated = true
-	inner, err := s.open(next)
+	inner, err := s.begin(next)
 	if err != nil {
 		return false
 	}

@@ -2,7 +2,9 @@ package pool_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +25,8 @@ var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams:
 // relayed is a stream as a relay keeps it.
 type relayed struct {
 	grpc.ClientStream
-	cancel context.CancelFunc
+	cancel  context.CancelFunc
+	failure string // of the last answer
 }
 
 // openStream opens a stream at the member for a request.
@@ -43,7 +46,7 @@ func openStream(t *testing.T, p *pool.Pool, r *inference.ModelInferRequest) *rel
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &relayed{s, cancel}
+	return &relayed{ClientStream: s, cancel: cancel}
 }
 
 func (s *relayed) send(t *testing.T, r *inference.ModelInferRequest) {
@@ -73,6 +76,7 @@ func (s *relayed) receive() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.failure = view.ErrorMessage().String()
 	return view.Response().ID().String(), nil
 }
 
@@ -118,7 +122,8 @@ func TestAStreamMovesBeforeItsFirstAnswer(t *testing.T) {
 					synctest.Wait()
 					s = openStream(t, p, plain)
 				}
-				for range tt.messages {
+				for n := range tt.messages {
+					tt.request.Id = fmt.Sprint(n)
 					s.send(t, tt.request)
 				}
 				if tt.close {
@@ -134,12 +139,24 @@ func TestAStreamMovesBeforeItsFirstAnswer(t *testing.T) {
 				synctest.Wait()
 				a.kill()
 				id, err := s.receive()
-				if tt.moves != (err == nil && id == "b:1") || !tt.moves && !backends.IsAway(err) {
-					t.Fatalf("got %q, %v", id, err)
-				}
-				for range tt.messages - 1 {
-					if id, err := s.receive(); tt.moves && (err != nil || id != "b:1") {
-						t.Errorf("then %q, %v", id, err)
+				if tt.moves {
+					for n := range tt.messages { // the other answers them all
+						if n > 0 {
+							id, err = s.receive()
+						}
+						if err != nil || id != "b:1" {
+							t.Fatalf("got %q, %v", id, err)
+						}
+					}
+				} else {
+					for n := range tt.messages { // each fails by itself, and the stream ends well
+						if want := fmt.Sprint(n); err != nil || id != want || s.failure == "" {
+							t.Fatalf("got %q, %v, want the failure of %s", id, err, want)
+						}
+						id, err = s.receive()
+					}
+					if err != io.EOF {
+						t.Errorf("at the end %q, %v", id, err)
 					}
 				}
 				if tt.close {
@@ -180,6 +197,71 @@ func TestAStreamsMessagesCount(t *testing.T) {
 			if at, err := infer(t.Context(), p); err != nil || at != idle.Address {
 				t.Errorf("at %s: %v", at, err)
 			}
+		}
+	})
+}
+
+// TestOnlyWhatIsOpenFails: answers that say that they are the last ones are
+// believed, and so are errors from before execution.
+func TestOnlyWhatIsOpenFails(t *testing.T) {
+	yes := func(b bool) map[string]*inference.InferParameter {
+		return map[string]*inference.InferParameter{"triton_final_response": {ParameterChoice: &inference.InferParameter_BoolParam{BoolParam: b}}}
+	}
+	answer := func(id string, p map[string]*inference.InferParameter, failure string) *inference.ModelStreamInferResponse {
+		return &inference.ModelStreamInferResponse{ErrorMessage: failure, InferResponse: &inference.ModelInferResponse{Id: id, Parameters: p}}
+	}
+	bubble(t, func(t *testing.T) {
+		script := backendstest.Script{"ModelStreamInfer": {
+			backendstest.Receive(), backendstest.Receive(), backendstest.Receive(), backendstest.Receive(),
+			backendstest.Send(answer("a", yes(true), ""), answer("b", yes(false), ""), answer("c", nil, "no such input"), answer("d", nil, "")),
+			backendstest.Hang(),
+		}}
+		a, b := newServer(t, "a:1", script), newServer(t, "b:1", script)
+		p := newPool(t, nil, a, b)
+		time.Sleep(time.Second)
+		s := openStream(t, p, &inference.ModelInferRequest{ModelName: "m"})
+		for _, id := range []string{"a", "b", "c", "d"} {
+			s.send(t, &inference.ModelInferRequest{ModelName: "m", Id: id})
+		}
+		for range 4 {
+			if _, err := s.receive(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.kill()
+		b.kill()
+		for _, want := range []string{"b", "d"} {
+			if id, err := s.receive(); err != nil || id != want || s.failure == "" {
+				t.Errorf("got %q, %q, %v, want the failure of %s", id, s.failure, err, want)
+			}
+		}
+		if _, err := s.receive(); err != io.EOF {
+			t.Errorf("at the end %v", err)
+		}
+		m := wire.FromBytes(nil)
+		defer m.Free()
+		if err := s.SendMsg(m); !backends.IsAway(err) || !backends.IsUnsent(err) {
+			t.Errorf("a message after the end: %v", err)
+		}
+	})
+}
+
+// TestWhatCannotBeToldApartEndsTheStream: a silent end would be worse.
+func TestWhatCannotBeToldApartEndsTheStream(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		script := backendstest.Script{"ModelStreamInfer": {backendstest.Receive(), backendstest.Send(&inference.ModelStreamInferResponse{}), backendstest.Hang()}}
+		a, b := newServer(t, "a:1", script), newServer(t, "b:1", script)
+		p := newPool(t, nil, a, b)
+		time.Sleep(time.Second)
+		s := openStream(t, p, &inference.ModelInferRequest{ModelName: "m"})
+		s.send(t, &inference.ModelInferRequest{ModelName: "m", Id: strings.Repeat("x", 1000)})
+		if _, err := s.receive(); err != nil {
+			t.Fatal(err)
+		}
+		a.kill()
+		b.kill()
+		if _, err := s.receive(); !backends.IsAway(err) {
+			t.Errorf("got %v", err)
 		}
 	})
 }
