@@ -199,9 +199,19 @@ func (a *answer) texts(ctx context.Context, p *part, typ wire.Datatype) *access.
 		return a.plan.refused(t.text, "output %s is of datatype %s, but a rule looks for entities in it, which only BYTES has", access.Quote(t.name), typ)
 	}
 	if typ != wire.Bytes {
+		if !holdsText(p.out) {
+			return nil // numbers, in a stream whose mode nobody has to know
+		}
 		p = &part{out: p.out, t: t} // typed elements of text may be there all the same
 	}
 	return a.elements(ctx, p)
+}
+
+func holdsText(out wire.Tensor) bool {
+	for range out.Contents().Bytes() {
+		return true
+	}
+	return false
 }
 
 // elements masks the elements of a BYTES tensor, raw and typed: each by itself,

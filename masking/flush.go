@@ -30,7 +30,7 @@ func (s *Answers) flush(ctx context.Context) (*wire.Message, *access.Error) {
 	resp := &inference.ModelInferResponse{}
 	raw := slices.ContainsFunc(s.tensors, func(one *tensorStream) bool { return one.raw })
 	tensors := s.tensors
-	s.tensors = nil
+	s.tensors, s.texts = nil, 0
 	for _, one := range tensors {
 		texts, refused := one.rest(ctx)
 		if refused != nil {

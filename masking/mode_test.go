@@ -355,3 +355,30 @@ func TestHeldTextIsCharged(t *testing.T) {
 	}
 	t.Error("more was held than the budget has")
 }
+
+// TestNumbersNeedNoMode streams numbers beside a text, of models known and not.
+func TestNumbersNeedNoMode(t *testing.T) {
+	checkBuffers(t)
+	in := func(name string) *pb.ModelStreamInferResponse {
+		r := output(&pb.ModelInferResponse{}, raw, name, "x")
+		r.Outputs = append(r.Outputs, &pb.ModelInferResponse_InferOutputTensor{Name: "num_output_tokens", Datatype: "UINT32", Shape: []int64{1}})
+		r.RawOutputContents = append(r.RawOutputContents, []byte{1, 0, 0, 0})
+		return answer(true, r)
+	}
+	for facts, p := range map[*masking.Facts]*masking.Plan{
+		&decoupled: plan(t, redacts(nil)),
+		&other:     plan(t, redacts(func(r *masking.Rule) { r.Mode, r.Tensors = masking.Delta, []string{"text_output", "n*"} })),
+	} {
+		if _, refused := sent(t, p.Answers(*facts), true, in("text_output")); refused != nil {
+			t.Error(refused)
+		}
+	}
+}
+
+// TestOutputTwice refuses an answer whose texts could be cut into each other.
+func TestOutputTwice(t *testing.T) {
+	checkBuffers(t)
+	in := output(output(&pb.ModelInferResponse{}, raw, "text_output", "jane.doe@ex"), raw, "text_output", "ample.com")
+	_, refused := sent(t, plan(t, redacts(nil)).Answers(decoupled), true, answer(false, in))
+	wantRefusal(t, refused, access.PermissionDenied, "twice")
+}

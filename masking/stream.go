@@ -10,7 +10,7 @@ import (
 // Bounds on what the answers to one request may make the state of a stream grow to.
 const (
 	maxStreamed = 64   // outputs whose texts go on over several answers
-	maxElements = 4096 // elements of each
+	maxElements = 4096 // elements of all of them
 )
 
 // Answers masks the answers to one request of a stream: what is cut by their
@@ -23,6 +23,8 @@ type Answers struct {
 	head    head
 	answer  answer // used for one answer after another
 	held    *held
+	number  int           // of the answer
+	texts   int           // elements of all outputs
 	refused *access.Error // nothing goes on after a refusal
 }
 
@@ -84,6 +86,7 @@ func (s *Answers) mask(ctx context.Context, m *wire.Message) (before, masked *wi
 	a := &s.answer
 	a.reset(&s.counts)
 	a.final = last || failed
+	s.number++
 	s.head.note(resp)
 	if failed {
 		refused = a.alone(ctx, s.plan.words, 0, view.ErrorMessage(), wire.Range{})
@@ -121,6 +124,7 @@ type tensorStream struct {
 	shape []int64
 	raw   bool
 	texts []*textStream
+	seen  int // in which answer last
 }
 
 // textStream is one element of an output over all answers.
@@ -141,31 +145,35 @@ func (s *Answers) tensor(p *part) (*tensorStream, *access.Error) {
 		return nil, nil
 	}
 	for _, one := range s.tensors {
-		if one.t.name == p.t.name {
-			one.note(p)
-			return one, nil
+		if one.t.name != p.t.name {
+			continue
 		}
+		if one.seen == s.number {
+			return nil, s.plan.refused(p.t.text, "its answer has output %s twice, so it is not known how its texts go on", access.Quote(p.t.name))
+		}
+		one.note(p, s.number)
+		return one, nil
 	}
 	if len(s.tensors) == maxStreamed {
 		return nil, s.plan.refused(p.t.text, "its answers have more than %d outputs of text", maxStreamed)
 	}
 	one := &tensorStream{t: p.t, mode: mode}
-	one.note(p)
+	one.note(p, s.number)
 	s.tensors = append(s.tensors, one)
 	return one, nil
 }
 
 // note remembers what an answer with held text has to look like.
-func (s *tensorStream) note(p *part) {
-	s.shape, s.raw = p.out.AppendShape(s.shape[:0]), p.raw.Len() > 0
+func (s *tensorStream) note(p *part, number int) {
+	s.shape, s.raw, s.seen = p.out.AppendShape(s.shape[:0]), p.raw.Len() > 0, number
 }
 
 // element masks one element of an answer.
 func (s *tensorStream) element(ctx context.Context, a *answer, index int, elem wire.Span, prefix wire.Range) *access.Error {
-	if index >= maxElements {
-		return a.plan.refused(s.t.text, "output %s has more than %d elements, too many to mask in a stream", access.Quote(s.t.name), maxElements)
-	}
-	for len(s.texts) <= index {
+	for ; len(s.texts) <= index; a.state.texts++ {
+		if a.state.texts == maxElements {
+			return a.plan.refused(s.t.text, "output %s makes it more than %d elements of text, too many to mask in a stream", access.Quote(s.t.name), maxElements)
+		}
 		s.texts = append(s.texts, nil)
 	}
 	x := s.texts[index]
