@@ -33,6 +33,10 @@ type Server struct {
 	// CORS are the origins of web pages ("https://app.example") that may call the
 	// rest listener from a browser, or "*"; none by default.
 	CORS []string `yaml:"cors"`
+	// OpenAI serves /v1/chat/completions, /v1/completions, /v1/embeddings and
+	// /v1/models on the rest listener too, for clients of language models that
+	// speak that API, under the same rules.
+	OpenAI bool `yaml:"openai"`
 	// Limits bound what callers can use up.
 	Limits Limits `yaml:"limits" reload:"restart"`
 	// ShutdownGrace is how long calls may go on after the signal to stop.
@@ -83,6 +87,7 @@ type Memory struct {
 func (s *Server) SetDefaults() {
 	s.GRPC, s.REST, s.Metrics, s.Console = defaultGRPC, defaultREST, defaultMetrics, defaultConsole
 	s.Probes, s.Ready = "open", "any"
+	s.OpenAI = true
 	s.ShutdownGrace = defaultShutdownGrace
 }
 

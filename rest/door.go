@@ -24,6 +24,8 @@ type Options struct {
 	ModelConfig func(ctx context.Context, call *access.Call, model, version string) (*pb.ModelConfig, error)
 	// Origins returns the origins of web pages that may call the door; nil if none may.
 	Origins func() []string
+	// OpenAI tells whether OpenAI's routes are served; they are not if nil.
+	OpenAI func() bool
 	// Pool lends buffers; gRPC's own if nil.
 	Pool mem.BufferPool
 }
@@ -33,6 +35,8 @@ type Door struct {
 	opts Options
 	conn *inprocess.Conn
 	mux  *runtime.ServeMux
+	// opened is when, in seconds since 1970.
+	opened int64
 }
 
 var _ http.Handler = (*Door)(nil)
@@ -45,7 +49,7 @@ func New(o Options) (*Door, error) {
 	if o.Origins == nil {
 		o.Origins = func() []string { return nil }
 	}
-	d := &Door{opts: o, conn: inprocess.New(o.Handlers)}
+	d := &Door{opts: o, conn: inprocess.New(o.Handlers), opened: now()}
 	d.mux = newMux()
 	client := pb.NewGRPCInferenceServiceClient(&controlConn{d.conn})
 	err := pb.RegisterGRPCInferenceServiceHandlerClient(context.Background(), d.mux, client)
@@ -70,6 +74,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := newExchange(d, w, r)
 	defer x.close()
+	if x.v1(r.URL.EscapedPath()) {
+		return
+	}
 	route, ok := routeOf(r.URL.EscapedPath(), r.Method)
 	x.aside = route.aside
 	if !ok {

@@ -38,6 +38,7 @@ func (s *Server) restDoor(chain *interceptors.Chain) (*rest.Door, error) {
 	return rest.New(rest.Options{
 		Handlers: handlers, ModelConfig: s.modelConfig, Pool: s.opts.Buffers,
 		Origins: func() []string { return s.state.Load().cfg.Server.CORS },
+		OpenAI:  func() bool { return s.state.Load().cfg.Server.OpenAI },
 	})
 }
 
