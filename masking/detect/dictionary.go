@@ -20,8 +20,8 @@ const maxBlank = 3
 
 // Dictionary makes a detector of words and phrases, one a line; empty lines and
 // lines that begin with # are left out. Case and accents do not matter, and a
-// space means any white space. A word is found where no letter or digit touches
-// it, but in scripts that do not put spaces between words. Errors say which line is wrong.
+// space means any white space. A letter or digit at a word's end must not touch
+// another, but in scripts that put no spaces between words. Errors say which line is wrong.
 func Dictionary(entity string, words []byte) (*Detector, error) {
 	if len(words) > maxDictionary {
 		return nil, fmt.Errorf("%d bytes of words: at most %d are possible", len(words), maxDictionary)
@@ -144,7 +144,7 @@ func (t *trie) anchors() string {
 
 // verify looks for the words that begin at b[at].
 func (t *trie) verify(w *window, e *entry, at int) {
-	if at < w.floor || w.wordBefore(at) && !spaceless(w.b[at:]) {
+	if at < w.floor || is(w.b[at], isWord) && w.wordBefore(at) && !spaceless(w.b[at:]) {
 		return
 	}
 	score := w.contextScore(e, at, e.score)

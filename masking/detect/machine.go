@@ -269,9 +269,6 @@ func (m *machine) verify(w *window, e *entry, at int) {
 			break
 		}
 		class, n := m.read(w.b, i, lim)
-		if class < 0 {
-			break
-		}
 		if st.match[class] {
 			end = i
 		}
@@ -285,8 +282,7 @@ func (m *machine) verify(w *window, e *entry, at int) {
 	}
 }
 
-// read is the class of the character b[i] and how many bytes it has; -1 where
-// a match can't go on.
+// read is the class of the character b[i] and how many bytes it has.
 func (m *machine) read(b []byte, i, lim int) (class, n int) {
 	switch c := b[i]; {
 	case c < 0x80:

@@ -107,7 +107,8 @@ func (s *Set) next(w *window) bool {
 			w.wait(w.alignStart(max(w.floor, w.undecided(), e.open(w, e))))
 		}
 	}
-	return w.best.index >= 0 && w.best.start < w.hold
+	// None that begins where an endless one does can be longer.
+	return w.best.index >= 0 && (w.best.start < w.hold || w.best.endless && w.best.start == w.hold)
 }
 
 // askBehind asks at anchors before w.floor those whose matches begin behind

@@ -24,6 +24,7 @@ type window struct {
 type candidate struct {
 	start, end int
 	index      int
+	endless    bool // it has no longest length: end is that of its beginning
 	score      float32
 }
 
@@ -33,6 +34,8 @@ func (c candidate) better(d candidate) bool {
 	switch {
 	case d.index < 0 || c.start != d.start:
 		return d.index < 0 || c.start < d.start
+	case c.endless || d.endless:
+		return c.endless && (!d.endless || c.index < d.index)
 	case c.end != d.end:
 		return c.end > d.end
 	}
@@ -75,7 +78,7 @@ func (w *window) hit(e *entry, start, end int, score float32) {
 	if score < e.threshold {
 		return
 	}
-	if c := (candidate{start, end, e.index, score}); start >= w.floor && c.better(w.best) {
+	if c := (candidate{start, end, e.index, e.swallow != nil, score}); start >= w.floor && c.better(w.best) {
 		w.best = c
 	}
 }
