@@ -16,6 +16,8 @@ func newAWSKey() *Detector {
 		keyForm{prefix: "ABIA", body: isCapital, least: 16, most: 16},
 		keyForm{prefix: "ACCA", body: isCapital, least: 16, most: 16},
 	)
+	// An id names a key and does not open anything, but scanners of leaked
+	// secrets look for it, and a secret stands beside it.
 	ids := d.verify
 	behind := d.behind
 	d.anchors += "kK"
@@ -70,6 +72,7 @@ func awsSecret(w *window, e *entry, at int) {
 	}
 }
 
+// inSecret: a secret is base64 of 30 bytes.
 func inSecret(b byte) bool { return is(b, isAlnum) || b == '/' || b == '+' }
 
 // precedes tells whether the two words stand between back and b[at], joined or

@@ -39,6 +39,7 @@ func cardHit(w *window, e *entry, c *cluster, g int) {
 	if edge, _ := w.onEdge(end, c.lim, c.final); !edge {
 		return
 	}
+	// 0.4111111111111111 is a number as programs print it.
 	decimals := w.before(at) == '.' && at >= 2 && is(w.before(at-1), isDigit)
 	switch {
 	case g == 0 && decimals:
@@ -132,6 +133,7 @@ var issuers = []issuer{
 // have; of a shorter cluster, all that it may still get.
 func cardLengths(c *cluster) (lengths uint32) {
 	low, high := 0, 0
+	// Digits that have not come could be any.
 	for i := range 4 {
 		low, high = low*10, high*10+9
 		if i < c.digits {

@@ -44,6 +44,7 @@ func makeClass() (c [256]uint16) {
 	mark("-_", isToken)
 	mark(" \t", isSpace)
 	mark(" \t-./_,:|()", isSep)
+	// Domains and local parts may be in any script (RFC 6531).
 	for b := 0x80; b < symBreak; b++ {
 		c[b] = isLetter | isLocal | isLabel
 	}

@@ -53,6 +53,7 @@ func (w *window) cluster(start, at int) *cluster {
 			g.width = from - c.groups[c.n-1].end
 		}
 		c.n++
+		// Longer ones are cut here, and match nothing: a digit follows.
 		if c.digits == maxDigits || c.n == maxGroups {
 			return c
 		}

@@ -19,6 +19,7 @@ type contextWord struct {
 	prefix bool // may go on: "card*"
 }
 
+// newWordList folds the words as the texts will be.
 func newWordList(words []string) (l wordList) {
 	for _, word := range words {
 		text := foldWord(word)

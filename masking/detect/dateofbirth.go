@@ -121,11 +121,12 @@ func dateEnd(w *window, c *cluster) (end int, open bool) {
 		return namedDate(w, c.groups[0].end, c.lim, c.final)
 	}
 	if c.n == 1 && c.groups[0].len() == 8 {
-		return c.groups[0].end, c.open
+		return c.groups[0].end, c.open // 19800312
 	}
 	if c.n < 3 {
 		return 0, c.open
 	}
+	// In which order day and month are written does not matter here.
 	first, second := c.number(0), c.number(1)
 	if long := c.groups[0].len() == 4; long && second <= 12 && c.groups[2].len() <= 2 && c.number(2) <= 31 {
 		return c.groups[2].end, c.cut && c.n == 3

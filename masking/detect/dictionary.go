@@ -95,6 +95,7 @@ func (t *trie) grow(node uint32, words []string, depth int) {
 			return
 		}
 	}
+	// The edges of a node lie together, so they are made before those below it.
 	first := len(t.labels)
 	for i, word := range words {
 		if i == 0 || word[depth] != words[i-1][depth] {
@@ -152,6 +153,7 @@ func (t *trie) verify(w *window, e *entry, at int) {
 		return
 	}
 	lim, final := w.ahead(at)
+	// A longer word wins by itself, so all that end on the way are reported.
 	node, last := uint32(0), at
 	for i := at; ; {
 		if node != 0 && t.nodes[node].word {
@@ -188,6 +190,7 @@ func (t *trie) read(b []byte, i, lim int, node uint32) (to uint32, next int) {
 	case c < 0x80 || c >= symBreak:
 		return t.step(node, lowered(c)), i + 1
 	}
+	// Words are in small letters; a letter and its capital may differ in length.
 	r, n := utf8.DecodeRune(b[i:lim])
 	var buf [utf8.UTFMax]byte
 	for _, l := range buf[:utf8.EncodeRune(buf[:], unicode.ToLower(r))] {

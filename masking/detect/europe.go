@@ -1,5 +1,9 @@
 package detect
 
+// National numbers of Europe that have digits only. One check digit lets a tenth
+// of all numbers pass, so where the form says nothing else a number by itself
+// scores too little, and a word before it decides.
+
 // ukNHS: National Health Service numbers, modulus 11 (NHS Data Dictionary).
 var ukNHS = newNumberID(Info{Entity: "UK_NHS", Description: "British NHS numbers, in context"}, numberForm{
 	digits: 10, shapes: []string{"334"}, alone: 0.15, apart: 0.2,

@@ -30,6 +30,8 @@ var iban = &Detector{
 		end, n := ibanRead(w, at, lim, letters[2:], format)
 		letters[0], letters[1] = w.b[start], w.b[start+1]
 		edge, known := w.onEdge(end, lim, final)
+		// What is too short, or has a letter where the country has digits, is none,
+		// and holds nothing.
 		switch {
 		case n < len(format):
 			if end == lim && !final {

@@ -24,6 +24,8 @@ var ip = &Detector{
 	open: hexOpen,
 }
 
+// ipv4 looks for an address whose first number is at b[at]. Four numbers with
+// dots, of which none is over 255, and no fifth.
 func ipv4(w *window, e *entry, at int) {
 	if w.wordBefore(at) || w.joined(at) {
 		return
@@ -44,7 +46,8 @@ func ipv4(w *window, e *entry, at int) {
 	}
 	base := float32(0.6)
 	if w.before(at) == '/' && at >= 2 && is(w.before(at-1), isLetter) {
-		base = 0.3 // Chrome/120.0.0.0
+		// As in Chrome/120.0.0.0; in http://10.0.0.1 there is another slash.
+		base = 0.3
 	}
 	w.hit(e, at, c.groups[3].end, w.contextScore(e, at, base))
 }
@@ -98,13 +101,15 @@ ended:
 	if colons < 2 || end-start < 3 {
 		return
 	}
+	// Only what may be an address gets here, so that the string is rarely made.
 	addr, err := netip.ParseAddr(string(w.b[start:end]))
 	if err != nil || !addr.Is6() {
 		return
 	}
 	base := float32(0.75)
 	if digits == 0 || at-start < 4 && colons < 4 && dots == 0 {
-		base = 0.3 // a::b in code, [::2]
+		// a::b in code, and [::2]: few groups, short ones, or words of a to f.
+		base = 0.3
 	}
 	w.hit(e, start, end, w.contextScore(e, start, base))
 }

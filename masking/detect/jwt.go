@@ -23,6 +23,8 @@ var jwt = &Detector{
 			end++
 		}
 		switch {
+		// The first name of a header is enough; where it is another's, a second part
+		// that begins like the first one is.
 		case joseHeader(w.b[start:end]):
 			w.hit(e, start, min(end, start+maxJOSE), 0.95)
 		case end == lim && !final:

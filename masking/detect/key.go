@@ -56,6 +56,7 @@ func newKeys(info Info, forms ...keyForm) *Detector {
 			return first
 		}
 		for i := range keys {
+			// Nothing else of a key comes before its anchor.
 			first = min(first, w.prefixOpen(keys[i].prefix, isWord))
 		}
 		return first
@@ -69,6 +70,8 @@ type anchoredKey struct {
 	at int
 }
 
+// verify looks for a key around its anchor. A body longer than the form's most
+// ends there, but where its length is fixed it is another thing.
 func (k *anchoredKey) verify(w *window, e *entry, at int) {
 	start := at - k.at
 	body := start + len(k.prefix)
@@ -77,6 +80,8 @@ func (k *anchoredKey) verify(w *window, e *entry, at int) {
 		return
 	}
 	lim, final := w.ahead(start)
+	// The rest is read before the text's end is looked at: a key that is cut
+	// there is found if what is left of it is long enough.
 	end := body
 	for end < lim && end-body < k.most && is(w.b[end], k.body) {
 		end++

@@ -13,6 +13,7 @@ type letterForm struct {
 	valid   func(string) bool // of the number in capitals; nil: all are
 }
 
+// maxPattern is the length of the longest pattern, and a little.
 const maxPattern = 24
 
 // newLetterID makes a detector of national numbers with letters.
@@ -76,13 +77,17 @@ func (f *letterForm) begin(w *window, at int) (start, short int) {
 	return start, short
 }
 
+// open is where the letters of a number may have begun whose digits have not
+// come.
 func (f *letterForm) open(w *window) int {
 	n := len(w.b)
 	_, short := f.begin(w, n)
 	return short
 }
 
+// verify looks for a number whose first digit is b[at].
 func (f *letterForm) verify(w *window, e *entry, at int) {
+	// The anchor is the first digit: letters are everywhere, digits are not.
 	start, _ := f.begin(w, at)
 	if start < w.floor || w.wordBefore(start) || f.before == 0 && w.joined(at) {
 		return
@@ -95,6 +100,7 @@ func (f *letterForm) verify(w *window, e *entry, at int) {
 			i++
 		}
 		if i >= lim {
+			// A score that can't suffice is no reason to hold anything.
 			if !final && w.contextScore(e, start, f.score) >= e.threshold {
 				w.wait(start)
 			}

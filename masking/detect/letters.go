@@ -2,6 +2,10 @@ package detect
 
 import "strings"
 
+// National numbers with letters. The scores are those of their check letters:
+// one letter of 23 or 26 lets one in so many pass by chance, which together with
+// the form is little.
+
 // ukNINO: national insurance numbers; some letters and prefixes are never
 // given (HMRC, NIM39110).
 var ukNINO = newLetterID(Info{Entity: "UK_NINO", Description: "British national insurance numbers"}, []letterForm{

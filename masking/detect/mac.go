@@ -30,6 +30,8 @@ var mac = &Detector{
 			}
 		}
 		end := start + groups*(size+1) - 1
+		// Eight pairs are another kind of identifier (EUI-64), and longer runs
+		// certificates' fingerprints.
 		switch edge, known := w.onEdge(end, lim, final); {
 		case !known || end+1 == lim && !final && w.b[end] == sep:
 			w.wait(start)
@@ -37,6 +39,7 @@ var mac = &Detector{
 			w.hit(e, start, end, 0.85)
 		}
 	},
+	// The anchor is the first separator, behind two digits or four.
 	open: hexOpen,
 }
 

@@ -59,6 +59,7 @@ func newMachine(prog *syntax.Prog) (*machine, error) {
 	m.other = uint8(m.classOf(foldedOther))
 	b := &builder{prog: prog, m: m, known: map[string]int{}}
 	b.state(subset{}) // dead
+	// Whether a word stands before decides on \b at the beginning.
 	m.begin[0] = b.state(subset{[]uint32{uint32(prog.Start)}, false})
 	m.begin[1] = b.state(subset{[]uint32{uint32(prog.Start)}, true})
 	for i := 0; i < len(b.todo); i++ {
@@ -97,6 +98,8 @@ func classBounds(prog *syntax.Prog) []rune {
 func (m *machine) classify(prog *syntax.Prog) {
 	known := map[string]int{}
 	for _, r := range m.bounds {
+		// What \b tells apart, what is not ASCII, and what stands for all symbols
+		// must not share a class with others.
 		key := []byte{0, 0}
 		if wordRune(r) {
 			key[0] = 1
@@ -130,6 +133,7 @@ func (m *machine) classOf(r rune) int {
 
 // state is the number of the state that a subset stands for.
 func (b *builder) state(s subset) int {
+	// All dead states are one, whatever was read last.
 	if len(s.pcs) == 0 {
 		s.word = false
 	}
@@ -160,6 +164,7 @@ func (b *builder) fill(i int) {
 		}
 		to := b.step(s, r)
 		st.match[c] = to.match
+		// Behind the text's end nothing goes on.
 		if r >= 0 {
 			st.next[c] = b.state(to.subset)
 		}
@@ -214,6 +219,8 @@ func (b *builder) step(s subset, r rune) (to stepped) {
 	return to
 }
 
+// wordRune: letters of all scripts are a word's, other than in RE2, whose \b
+// knows ASCII only and would let a word in another script be cut.
 func wordRune(r rune) bool {
 	return r == '_' || r >= 0 && r < 0x80 && is(byte(r), isWord) || r >= 0x80 && r != foldedOther
 }
@@ -238,6 +245,7 @@ func (m *machine) anchors() string {
 		if c == int(m.other) {
 			set = append(set, symOther)
 		} else if m.sample[c] >= 0x80 && !slices.Contains(set, 0xC3) {
+			// Which letter it is, its first byte does not say for sure.
 			for b := 0xC2; b < 0xF5; b++ {
 				set = append(set, byte(b))
 			}
@@ -260,6 +268,8 @@ func (m *machine) verify(w *window, e *entry, at int) {
 	for i := at; ; {
 		st := &m.states[state]
 		if i == lim {
+			// A state from which nothing goes on, and whose match does not hang on
+			// the next character, holds nothing.
 			if !final && !st.settled {
 				w.wait(at)
 			}

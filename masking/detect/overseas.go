@@ -1,5 +1,8 @@
 package detect
 
+// National numbers of other continents that have digits only; what europe.go
+// says of scores holds here.
+
 // brCPF: cadastro de pessoas físicas, two check digits modulus 11.
 var brCPF = newNumberID(Info{Entity: "BR_CPF", Description: "Brazilian CPF numbers"}, numberForm{
 	digits: 11, shapes: []string{"3332"}, alone: 0.35, apart: 0.8,

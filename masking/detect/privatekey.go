@@ -11,7 +11,8 @@ import (
 var privateKey = &Detector{
 	info:    Info{"PRIVATE_KEY", "private keys (-----BEGIN … PRIVATE KEY)", 0, 0.5},
 	anchors: "-",
-	behind:  func(_, before byte) bool { return before != '-' },
+	// A line of dashes across the page is none.
+	behind: func(_, before byte) bool { return before != '-' },
 	verify: func(w *window, e *entry, at int) {
 		if w.before(at) == '-' {
 			return
@@ -31,6 +32,8 @@ var privateKey = &Detector{
 			if k < 0 {
 				return len(w.b), w.eof
 			}
+			// The rest of a run of dashes whose beginning was swallowed already is
+			// no line's beginning.
 			if i += k; w.before(i) != '-' {
 				lim, final := w.ahead(i)
 				n, open := keyLine(w.b[i:lim], "END")
@@ -48,6 +51,8 @@ var privateKey = &Detector{
 	},
 }
 
+// PEM has five dashes on each side, SSH2 (RFC 4716) four and a space; models
+// miscount.
 const (
 	minDashes = 4
 	maxDashes = 8

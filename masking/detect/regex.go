@@ -29,6 +29,7 @@ func Regex(entity, expr string) (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Captures cost states and tell nothing here; the machine skips them.
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
 		return nil, err
@@ -67,6 +68,7 @@ func foldExpr(re *syntax.Regexp) error {
 				runes = append(runes, r)
 			}
 		}
+		// A literal that is ignored in texts is nothing.
 		if re.Rune = runes; len(runes) == 0 {
 			*re = syntax.Regexp{Op: syntax.OpEmptyMatch}
 		}
@@ -123,7 +125,7 @@ func longestMatch(re *syntax.Regexp) (n int, err error) {
 		}
 		return utf8.RuneLen(re.Rune[len(re.Rune)-1]), nil
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return utf8.UTFMax, nil
+		return utf8.UTFMax, nil // in original bytes a symbol may have as many
 	}
 	for _, sub := range re.Sub {
 		m, err := longestMatch(sub)

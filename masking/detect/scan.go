@@ -79,7 +79,7 @@ func (s *Set) settle() {
 // to be folded before anything can be told.
 func (s *Set) next(w *window) bool {
 	w.best.index, w.hold = -1, len(w.b)
-	s.askBehind(w)
+	s.askBehind(w) // at anchors that are given out or matched already
 	i, stops := w.floor, &s.folded
 	if w.fold == nil {
 		stops = &s.plain
@@ -89,6 +89,7 @@ func (s *Set) next(w *window) bool {
 		if w.best.index >= 0 {
 			stop = min(stop, w.best.start+s.lag+1)
 		}
+		// Behind the longest lag no anchor can belong to a better match.
 		if i = skip(w.b[:stop], i, stops); i >= stop {
 			break
 		}
@@ -131,6 +132,7 @@ func (s *Set) askBehind(w *window) {
 
 // skip is the next byte from i on where there may be something to do.
 func skip(b []byte, i int, stops *[256]uint8) int {
+	// Four loads at a time: most bytes of a text are nothing to anybody.
 	for ; i+4 <= len(b); i += 4 {
 		if q := b[i : i+4 : i+4]; stops[q[0]]|stops[q[1]]|stops[q[2]]|stops[q[3]] != 0 {
 			break
@@ -164,6 +166,8 @@ func (s *Set) ask(w *window, i int) int {
 	if far <= s.digitLag && !is(w.before(i), isDigit) {
 		s.askDigits(w, i, far)
 	}
+	// The other digits of a run are no anchors; where the text is folded, a run
+	// may begin again behind what can't be seen.
 	for i++; list == 0 && w.fold == nil && i < len(w.b) && w.b[i]-'0' < 10; i++ {
 	}
 	return i
@@ -172,6 +176,7 @@ func (s *Set) ask(w *window, i int) int {
 // askDigits has the entries look for matches around the run of digits that
 // begins at b[i].
 func (s *Set) askDigits(w *window, i, far int) {
+	// One reading serves all; most numbers of a text are too short for any.
 	w.group.begin = -1
 	n := w.cluster(i, i)
 	for _, index := range s.digits {

@@ -106,11 +106,13 @@ func escape(b []byte, eof bool) (rune, int) {
 func escapedUnit(b []byte, eof bool) (rune, int) {
 	u, ok := unit(b)
 	switch {
+	// What can't become an escape any more is a backslash at once.
 	case !ok && len(b) < 6 && !eof:
 		return 0, 0
 	case !ok || u < 0:
 		return '\\', 1
 	case utf16.IsSurrogate(u):
+		// The pair is one character; half of one is waited for.
 		low, ok := unit(b[6:])
 		if !ok && !eof {
 			return 0, 0
@@ -175,7 +177,8 @@ const (
 	meansMore // find knows
 )
 
-// meanings is find for the characters that have 16 bits.
+// meanings is find for the characters that have 16 bits: made once, when the
+// first text comes that is not ASCII, in some milliseconds.
 var meanings = sync.OnceValue(func() *[0x10000]byte {
 	var m [0x10000]byte
 	for r := rune(0x80); r < 0x10000; r++ {
@@ -208,6 +211,7 @@ func find(r rune) rune {
 	case unicode.Is(unicode.Zs, r):
 		return ' '
 	}
+	// One form may be of another: a circled digit of another script.
 	if d, ok := decomposed(r); ok {
 		if d < 0x80 {
 			return d

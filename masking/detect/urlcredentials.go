@@ -27,6 +27,8 @@ var urlCredentials = &Detector{
 		if start < w.floor || at <= w.back(start) || !is(w.b[at-1], isWord) {
 			return
 		}
+		// What is behind the slashes is what is looked for, and the host that
+		// comes after it stays: the match may begin behind its anchor.
 		lim, final := w.ahead(start)
 		lim, final = bound(lim, final, start+maxUserinfo+1)
 		last, colon := -1, false
@@ -56,6 +58,7 @@ func bound(lim int, final bool, most int) (int, bool) {
 	return lim, final
 }
 
+// inUserinfo leaves in what RFC 3986 would have escaped and people do not.
 func inUserinfo(b byte) bool {
 	switch b {
 	case '/', '?', '#', ' ', '\t', '\n', '\r', '"', '<', '>', '\\', '`', symBreak:
