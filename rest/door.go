@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/rest/inprocess"
+	"github.com/sluice-gateway/sluice/rest/openapi"
 )
 
 // Options are what the door needs.
@@ -37,6 +38,13 @@ type Door struct {
 	mux  *runtime.ServeMux
 	// opened is when, in seconds since 1970.
 	opened int64
+	// documents are the OpenAPI document without OpenAI's routes, and with them.
+	documents [2][]byte
+}
+
+// inferences are the actions on a model that grpc-gateway does not make.
+var inferences = map[string]func(*Door, http.ResponseWriter, *http.Request, map[string]string){
+	"infer": (*Door).infer, "generate": (*Door).generate, "generate_stream": (*Door).generateStream,
 }
 
 var _ http.Handler = (*Door)(nil)
@@ -53,12 +61,16 @@ func New(o Options) (*Door, error) {
 	d.mux = newMux()
 	client := pb.NewGRPCInferenceServiceClient(&controlConn{d.conn})
 	err := pb.RegisterGRPCInferenceServiceHandlerClient(context.Background(), d.mux, client)
-	for path, handler := range map[string]runtime.HandlerFunc{"infer": d.infer, "generate": d.generate, "generate_stream": d.generateStream} {
-		for _, pattern := range []string{"/v2/models/{name}/", "/v2/models/{name}/versions/{version}/"} {
-			err = errors.Join(err, d.mux.HandlePath(http.MethodPost, pattern+path, handler))
+	for action, serve := range inferences {
+		for _, prefix := range modelPatterns {
+			err = errors.Join(err, d.mux.HandlePath(http.MethodPost, prefix+action, func(w http.ResponseWriter, r *http.Request, path map[string]string) {
+				serve(d, w, r, path)
+			}))
 		}
 	}
-	if err != nil {
+	var wrong error
+	d.documents[1], d.documents[0], wrong = openapi.Documents()
+	if err = errors.Join(err, wrong); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -74,7 +86,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := newExchange(d, w, r)
 	defer x.close()
-	if x.v1(r.URL.EscapedPath()) {
+	if path := r.URL.EscapedPath(); x.v1(path) || x.document(path) {
 		return
 	}
 	route, ok := routeOf(r.URL.EscapedPath(), r.Method)
