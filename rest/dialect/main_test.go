@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/rest/dialect"
@@ -107,4 +106,12 @@ func encode(t testing.TB, resp *pb.ModelInferResponse, w *dialect.Wanted) (json,
 	return all.String(), rest.String(), nil
 }
 
-var _ = proto.Equal
+// rawReceiver reads a body that is data alone.
+type rawReceiver struct {
+	*dialect.Infer
+	config *pb.ModelConfig
+}
+
+func (r rawReceiver) Receive(body io.Reader, in *wire.Intake) error {
+	return r.ReceiveRaw(body, r.config, in)
+}
