@@ -115,16 +115,17 @@ func (g *Gate) answer(ctx context.Context, plan *masking.Plan, resp any, counts 
 }
 
 // masked masks the text of a backend's error, which may quote the request or
-// the answer; its details are left out. Sluice's own words stay.
+// the answer; its details are left out. Sluice's own words stay. The call's end
+// changes nothing: a client whose deadline has passed may still be reading.
 func masked(ctx context.Context, plan *masking.Plan, err error, counts *masking.Counts) error {
-	if _, own := access.AsError(err); own || ctx.Err() != nil {
+	if _, own := access.AsError(err); own {
 		return err
 	}
 	st, ok := status.FromError(err)
 	if !ok {
 		return err
 	}
-	return status.Error(st.Code(), plan.Text(ctx, st.Message(), counts))
+	return status.Error(st.Code(), plan.Text(context.WithoutCancel(ctx), st.Message(), counts))
 }
 
 // count adds to the call what was found in an answer of a model, and empties

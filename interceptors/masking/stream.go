@@ -1,8 +1,8 @@
 package masking
 
 import (
-	"context"
 	"slices"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -30,9 +30,9 @@ type stream struct {
 	grpc.ServerStream
 	gate *Gate
 	call *access.Call
-	// plans are those that requests of this stream had; the reader's until the
-	// handler has returned.
-	plans []*masking.Plan
+
+	mu    sync.Mutex      // the reader may go on when the handler has returned
+	plans []*masking.Plan // those that requests of this stream had
 }
 
 // maxPlans bounds for how many plans an error that ends the stream is masked; a
@@ -78,11 +78,18 @@ func (s *stream) RecvMsg(m any) error {
 		}
 		return &access.MessageError{ID: id, Err: refused}
 	}
+	s.remember(plan)
+	message.Follow(&request{plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
+	return nil
+}
+
+// remember notes the plan of a request that goes on.
+func (s *stream) remember(plan *masking.Plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !slices.Contains(s.plans, plan) && len(s.plans) <= maxPlans {
 		s.plans = append(s.plans, plan)
 	}
-	message.Follow(&request{plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
-	return nil
 }
 
 // SendMsg sends an answer as it may leave. The message stays the caller's.
@@ -155,15 +162,18 @@ func (s *stream) refuse(r *request, refused *access.Error) error {
 
 // masked masks the error that ends the stream, which may be any request's.
 func (s *stream) masked(err error) error {
-	if err == nil || len(s.plans) == 0 {
+	s.mu.Lock()
+	plans := slices.Clone(s.plans)
+	s.mu.Unlock()
+	if err == nil || len(plans) == 0 {
 		return err
 	}
-	if len(s.plans) > maxPlans {
+	if _, own := access.AsError(err); !own && len(plans) > maxPlans {
 		return interceptors.ErrInternal
 	}
 	var counts masking.Counts
-	for _, plan := range s.plans {
-		err = masked(context.WithoutCancel(s.Context()), plan, err, &counts)
+	for _, plan := range plans {
+		err = masked(s.Context(), plan, err, &counts)
 	}
 	count(s.call, "", &counts)
 	return err
