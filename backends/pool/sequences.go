@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"crypto/sha256"
@@ -55,6 +56,9 @@ func sequenceOf(view wire.InferRequest) (s sequence, ok bool, refused *access.Er
 		s.id = numberID(n)
 	case wire.StringParameter:
 		text, _ := p.Text()
+		if bytes.IndexByte(text.Bytes(), 0) >= 0 {
+			return sequence{}, false, malformed(sequenceID, "without a byte 0, where Triton ends it: it would be another sequence there")
+		}
 		s.id = textID(text)
 	default:
 		return sequence{}, false, malformed(sequenceID, "a number or a string")

@@ -68,6 +68,8 @@ func TestASequenceIsItsPrincipals(t *testing.T) {
 				{"after that", false, int64(8), false, false, access.ReasonSequenceStart},
 				{"no id", false, int64(0), false, false, ""},
 				{"no id as a text", false, "", false, false, ""},
+				{"another's, cut off by Triton where a byte 0 is", true, "v\x00ictim", true, false, access.ReasonMalformed},
+				{"that with a long text", true, "v\x00" + strings.Repeat("x", 5000), true, false, access.ReasonMalformed},
 				{"no kind of id", false, true, true, false, access.ReasonMalformed},
 			} {
 				ctx := alice
