@@ -49,6 +49,10 @@ func serverContext(ctx context.Context, c *call) (context.Context, context.Cance
 	} else {
 		inner, cancel = context.WithCancel(inner)
 	}
-	stop := context.AfterFunc(ctx, cancel)
+	stop := context.AfterFunc(ctx, func() {
+		if ctx.Err() != context.DeadlineExceeded { // which inner has itself, and would call a cancel
+			cancel()
+		}
+	})
 	return inner, func() { stop(); cancel() }
 }
