@@ -268,6 +268,19 @@ func TestEachMessageOfAStreamIsDecidedByItself(t *testing.T) {
 	}
 }
 
+// TestAnIDThatAServerWouldCut: Triton ends an id at a byte 0, and the answers of
+// two requests in flight could then not be told apart.
+func TestAnIDThatAServerWouldCut(t *testing.T) {
+	results, heard := newRig(t).open(t, may("bob", access.Infer), &pb.ModelInferRequest{ModelName: "m", Id: "1\x002"}, &pb.ModelInferRequest{ModelName: "m", Id: "1"})
+	refused, ok := results[0].(*access.MessageError)
+	if !ok || refused.Err.Kind != access.Malformed || refused.ID != "1\x002" || heard[0].Refused == nil {
+		t.Errorf("got %v", results[0])
+	}
+	if results[1] != nil {
+		t.Errorf("the next one: %v", results[1])
+	}
+}
+
 func TestAMessageAfterTheTokensEndIsRefused(t *testing.T) {
 	r := newRig(t)
 	now := time.Unix(1000, 0)
