@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"bytes"
 	"iter"
 	"slices"
 
@@ -23,6 +24,9 @@ type Facts struct {
 // stream whose way of making up texts is not known. The request is not changed.
 func (p *Plan) Request(view wire.InferRequest, facts Facts) *access.Error {
 	for output := range view.Outputs() {
+		if cutOff(output.Name()) {
+			return p.cut("output", output.Name())
+		}
 		if refused := p.requested(output, facts); refused != nil {
 			return refused
 		}
@@ -114,6 +118,9 @@ func (p *Plan) sideAsked(view wire.InferRequest) *access.Error {
 	next, stop := iter.Pull(view.Raw())
 	defer stop()
 	for input := range view.Inputs() {
+		if cutOff(input.Name()) {
+			return p.cut("input", input.Name())
+		}
 		shared := input.Parameters().Has(regionKey)
 		var raw wire.Span
 		if !shared {
@@ -126,6 +133,9 @@ func (p *Plan) sideAsked(view wire.InferRequest) *access.Error {
 		}
 	}
 	for key, value := range view.Parameters().All() {
+		if cutOff(key) {
+			return p.cut("parameter", key)
+		}
 		for name, output := range asksFor {
 			if key.Is(name) && p.tensorNamed(output).side && !isFalse(value) {
 				return p.refused(p.text, "parameter %s asks for the text in another form (%s), which can't be masked; leave it out", name, output)
@@ -133,6 +143,14 @@ func (p *Plan) sideAsked(view wire.InferRequest) *access.Error {
 		}
 	}
 	return nil
+}
+
+// cutOff tells names that Triton ends at a byte 0 (measured, 2.51): it would read
+// another name than rules do.
+func cutOff(name wire.Span) bool { return bytes.IndexByte(name.Bytes(), 0) >= 0 }
+
+func (p *Plan) cut(what string, name wire.Span) *access.Error {
+	return p.refused(p.rules, "the name of %s %s holds a byte 0, where a server may take it to end; leave it out", what, access.Quote(name.String()))
 }
 
 // isFalse tells whether a parameter says no: what is no bool may mean yes.
