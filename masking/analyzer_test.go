@@ -188,3 +188,31 @@ func TestAnalyzerThresholdAndCounts(t *testing.T) {
 		t.Errorf("counted %v", c)
 	}
 }
+
+// TestAnalyzerOverlaps has what a service finds reach into a match, and a match
+// into what it finds: nothing of either is left.
+func TestAnalyzerOverlaps(t *testing.T) {
+	checkBuffers(t)
+	const in = "Mr Jane jane@example.com Jane Roe"
+	tests := []struct {
+		name       string
+		start, end int
+		want       string
+	}{
+		{"begins before", 3, 12, "Mr [PERSON][EMAIL] Jane Roe"},
+		{"begins within", 20, 33, "Mr Jane [EMAIL][PERSON]"},
+		{"around", 3, 33, "Mr [PERSON]"},
+		{"the same", 8, 24, "Mr Jane [EMAIL] Jane Roe"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := asks(t, func(context.Context, string) ([]masking.Span, error) {
+				return []masking.Span{{Start: tt.start, End: tt.end, Score: 1}}, nil
+			}, masking.Presidio{}, nil)
+			if got := wholeText(t, nil, in, p); got != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+			everyCut(t, p, in, tt.want)
+		})
+	}
+}
