@@ -106,9 +106,13 @@ func (b *backend) stream(_ any, s grpc.ServerStream) error {
 	}
 }
 
-// sendTokens stamps each token with the time at which it was due, not with
-// the time at which it left: a backend held up is late, not slow.
 func sendTokens(s grpc.ServerStream, ask kserve.Ask) error {
+	return paced(s.Context(), ask, func(n int, due time.Time) error { return s.SendMsg(kserve.Token(ask, n, due)) })
+}
+
+// paced stamps each token with the time at which it was due, not with the time
+// at which it left: a backend held up is late, not slow.
+func paced(ctx context.Context, ask kserve.Ask, send func(n int, due time.Time) error) error {
 	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -118,13 +122,13 @@ func sendTokens(s grpc.ServerStream, ask kserve.Ask) error {
 			timer.Reset(time.Until(due))
 			select {
 			case <-timer.C:
-			case <-s.Context().Done():
-				return s.Context().Err()
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		} else {
 			due = time.Now()
 		}
-		if err := s.SendMsg(kserve.Token(ask, n, due)); err != nil {
+		if err := send(n, due); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
@@ -16,19 +15,49 @@ import (
 	"github.com/sluice-gateway/sluice/bench/kserve"
 )
 
-// client is the connections to one target, and what is sent and expected.
+// door is a way to ask for calls and streams.
+type door interface {
+	// check makes a call, on each connection where there are fewer than callers,
+	// and compares all of its answer.
+	check(ctx context.Context) error
+	// infer is the operation of one unary call. It compares the answer's length;
+	// comparing all its bytes would cost more than sending them.
+	infer(ctx context.Context, caller int, _ *recorder) error
+	// open starts a stream and sends its request.
+	open(ctx context.Context, caller int, a kserve.Ask) (answers, error)
+	Close() error
+}
+
+// answers are the tokens of a stream.
+type answers interface {
+	// last says that there are no more requests.
+	last() error
+	// next takes one token and tells when it was due; io.EOF behind the last.
+	next() (time.Time, error)
+}
+
+// dial makes the door's client.
+func dial(s Spec) (door, error) {
+	if s.Door != "" {
+		return newWeb(s)
+	}
+	return newClient(s)
+}
+
+var errAnswer = errors.New("the answer is not the one that the backend gives")
+
+// client is the gRPC connections to one target, and what is sent and expected.
 type client struct {
+	Spec
 	conns   []*grpc.ClientConn
 	request *kserve.Raw
-	ask     kserve.Ask
 	want    *kserve.Raw // the answer to a unary call
-	phase   *phase
 }
 
 var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ServerStreams: true, ClientStreams: true}
 
-func dial(s Spec, p *phase) (*client, error) {
-	c := &client{request: kserve.NewRaw(s.Ask.Encode()), ask: s.Ask, phase: p}
+func newClient(s Spec) (*client, error) {
+	c := &client{Spec: s, request: kserve.NewRaw(s.Ask.Encode())}
 	want, err := kserve.NewAnswers(s.Ask.Output).Infer(s.Ask)
 	if err != nil {
 		return nil, err
@@ -69,8 +98,10 @@ func withToken(ctx context.Context, token string) context.Context {
 
 func (c *client) conn(caller int) *grpc.ClientConn { return c.conns[caller%len(c.conns)] }
 
-// check makes one call on each connection and compares all of its answer.
 func (c *client) check(ctx context.Context) error {
+	if c.Prompt {
+		return oneToken(ctx, c, c.Ask.Model)
+	}
 	for i := range c.conns {
 		var out kserve.Raw
 		if err := c.conn(i).Invoke(ctx, kserve.MethodInfer, c.request, &out); err != nil {
@@ -79,14 +110,12 @@ func (c *client) check(ctx context.Context) error {
 		same := bytes.Equal(out.Materialize(), c.want.Materialize())
 		out.Free()
 		if !same {
-			return errors.New("the answer is not the one that the backend gives")
+			return errAnswer
 		}
 	}
 	return nil
 }
 
-// infer is the operation of one unary call. It compares the answer's length;
-// comparing all its bytes would cost more than sending them.
 func (c *client) infer(ctx context.Context, caller int, _ *recorder) error {
 	var out kserve.Raw
 	if err := c.conn(caller).Invoke(ctx, kserve.MethodInfer, c.request, &out); err != nil {
@@ -100,47 +129,31 @@ func (c *client) infer(ctx context.Context, caller int, _ *recorder) error {
 	return nil
 }
 
-// open starts a stream and sends its request.
-func (c *client) open(ctx context.Context, caller int) (grpc.ClientStream, error) {
+func (c *client) open(ctx context.Context, caller int, a kserve.Ask) (answers, error) {
 	s, err := c.conn(caller).NewStream(ctx, streamDesc, kserve.MethodStream)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.SendMsg(c.request); err != nil {
+	request := a.Encode
+	if c.Prompt {
+		request = a.EncodePrompt
+	}
+	if err := s.SendMsg(kserve.NewRaw(request())); err != nil {
 		return nil, fmt.Errorf("%w: %w", err, s.RecvMsg(new(kserve.Raw)))
 	}
-	return s, nil
+	return messages{s}, nil
 }
 
-// receive takes one token and tells when it was due.
-func receive(s grpc.ClientStream) (time.Time, error) {
-	var m kserve.Raw
-	if err := s.RecvMsg(&m); err != nil {
+// messages are the tokens of a gRPC stream.
+type messages struct{ grpc.ClientStream }
+
+func (m messages) last() error { return m.CloseSend() }
+
+func (m messages) next() (time.Time, error) {
+	var raw kserve.Raw
+	if err := m.RecvMsg(&raw); err != nil {
 		return time.Time{}, err
 	}
-	defer m.Free()
-	return kserve.TokenDue(m.BufferSlice)
-}
-
-// tokens is the operation of one stream, from its request to its end.
-func (c *client) tokens(ctx context.Context, caller int, r *recorder) error {
-	s, err := c.open(ctx, caller)
-	if err != nil {
-		return err
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	for n := 0; ; n++ {
-		due, err := receive(s)
-		if errors.Is(err, io.EOF) && n == c.ask.Tokens {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("after %d tokens: %w", n, err)
-		}
-		if c.phase.is(measuring) {
-			r.token(time.Since(due))
-		}
-	}
+	defer raw.Free()
+	return kserve.TokenDue(raw.BufferSlice)
 }

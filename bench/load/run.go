@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/sluice-gateway/sluice/bench/probe"
 )
 
@@ -31,7 +29,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	if err := m.idle(); err != nil {
 		return Result{}, err
 	}
-	c, err := dial(s, &m.phase)
+	c, err := dial(s)
 	if err != nil {
 		return Result{}, err
 	}
@@ -43,8 +41,8 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	switch s.Mode {
 	case Closed:
 		err = m.timed(ctx, c.infer, closedLoop)
-	case Stream:
-		err = m.timed(ctx, c.tokens, streamLoop)
+	case Stream, First:
+		err = m.timed(ctx, m.tokens(c), streamLoop)
 	case Open:
 		err = m.rated(ctx, c.infer)
 	case Idle:
@@ -162,16 +160,16 @@ func (m *measurement) rated(ctx context.Context, op operation) error {
 }
 
 // waiting opens the streams and measures while they wait.
-func (m *measurement) waiting(ctx context.Context, c *client) error {
+func (m *measurement) waiting(ctx context.Context, c door) error {
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
-	streams := make([]grpc.ClientStream, 0, m.Callers)
+	streams := make([]answers, 0, m.Callers)
 	r := new(recorder)
 	for i := range m.Callers {
-		s, err := c.open(ctx, i)
+		s, err := c.open(ctx, i, m.Ask)
 		if err == nil {
-			_, err = receive(s)
+			_, err = s.next()
 		}
 		if err != nil {
 			r.fail(fmt.Errorf("stream %d: %w", i, err))
@@ -187,9 +185,9 @@ func (m *measurement) waiting(ctx context.Context, c *client) error {
 }
 
 // Check makes one call on each connection and compares the whole answer. Of
-// the specification it takes address, token, connections and what to ask.
+// the specification it takes address, door, token, connections and what to ask.
 func Check(ctx context.Context, s Spec) error {
-	c, err := dial(s, new(phase))
+	c, err := dial(s)
 	if err != nil {
 		return err
 	}

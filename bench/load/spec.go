@@ -30,15 +30,33 @@ const (
 	// Stream is streams of one request and many answers, each caller's after
 	// the end of its last.
 	Stream Mode = "stream"
+	// First is as Stream, but what counts is each caller's wait for the first
+	// answer, from before it sends its request.
+	First Mode = "first"
 	// Idle is Callers streams that have had one answer each and wait.
 	Idle Mode = "idle"
+)
+
+// Door says by which protocol calls are made; gRPC if empty.
+type Door string
+
+// The other doors, both of HTTP/1.1 with a connection for each caller.
+const (
+	// REST is KServe v2's: infer, and generate_stream for streams.
+	REST Door = "rest"
+	// Completions is vLLM's: streams alone.
+	Completions Door = "completions"
 )
 
 // Spec is one measurement.
 type Spec struct {
 	Address string `json:"address"`
-	Token   string `json:"token"` // sent as a bearer token with each call
-	Mode    Mode   `json:"mode"`
+	Door    Door   `json:"door,omitempty"`
+	// Prompt asks for streams in the tensors of Triton's vLLM backend, which is
+	// all that such a model takes.
+	Prompt bool   `json:"prompt,omitempty"`
+	Token  string `json:"token"` // sent as a bearer token with each call
+	Mode   Mode   `json:"mode"`
 	// Callers share Conns connections evenly.
 	Conns   int `json:"connections"`
 	Callers int `json:"callers"`
@@ -62,7 +80,7 @@ func (s Spec) validate() error {
 		return fmt.Errorf("duration %v is not positive", s.Duration)
 	case s.Mode == Open && s.Rate <= 0:
 		return fmt.Errorf("rate %v is not positive", s.Rate)
-	case (s.Mode == Stream || s.Mode == Idle) && s.Ask.Tokens < 1:
+	case (s.Mode == Stream || s.Mode == First || s.Mode == Idle) && s.Ask.Tokens < 1:
 		return fmt.Errorf("mode %s needs tokens", s.Mode)
 	}
 	return nil

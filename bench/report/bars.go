@@ -9,35 +9,65 @@ import (
 
 var nan = math.NaN()
 
-// Bar is a promise: Sluice's figure is at most Limit times the base's, or, if
+// Bar is a promise: the target's figure is at most Limit times the base's, or, if
 // there is no base, at most Limit.
 type Bar struct {
 	What     string
 	Scenario string
 	Metric   Metric
+	Of       string // the target
 	Base     string
 	Limit    float64
-	// Added takes the direct path's figure off both first: what the proxy adds.
-	Added bool
+	// Less names a target whose figure is taken off both first, as that of the
+	// direct path: what is left is what the other one adds.
+	Less string
 }
 
 // Bars gives the promises that this benchmark can check.
 func Bars() []Bar {
+	return append(proxyBars(), doorBars()...)
+}
+
+// proxyBars compare Sluice with what else may stand in its place.
+func proxyBars() []Bar {
+	const us = target.Sluice
 	return []Bar{
-		{"CPU per small infer, 16 callers", scenario.Small16, CPU, target.Pipe, 1.0, false},
-		{"CPU per small infer, 16 callers", scenario.Small16, CPU, target.EnvoyJWT, 0.9, false},
-		{"CPU per small infer, 16 callers", scenario.Small16, CPU, target.EnvoyExtProc, 0.25, false},
-		{"CPU per small infer, 16 callers", scenario.Small16, CPU, target.EnvoyBoth, 0.25, false},
-		{"CPU per 1 MiB infer", scenario.MiB1, CPU, target.EnvoyExtProc, 0.35, false},
-		{"CPU per 1 MiB infer", scenario.MiB1, CPU, target.EnvoyBoth, 0.35, false},
-		{"CPU per paced token", scenario.Paced, CPU, target.EnvoyExtProc, 0.5, false},
-		{"CPU per paced token", scenario.Paced, CPU, target.EnvoyBoth, 0.5, false},
-		{"p50 added to a small infer, 1 caller", scenario.Small1, P50, target.Pipe, 1.15, true},
-		{"CPU per 16 MiB infer", scenario.MiB16, CPU, target.Pipe, 1.1, false},
-		{"peak RSS less idle, 16 MiB infers", scenario.MiB16, PeakMiB, target.Pipe, 1.2, false},
-		{"CPU per token, as fast as they go", scenario.Tokens, CPU, target.Pipe, 1.25, false},
-		{"CPU per paced token", scenario.Paced, CPU, target.Pipe, 1.25, false},
-		{"KiB held per waiting stream", scenario.Idle, KiBPerIdle, "", 40, false},
+		{"CPU per small infer, 16 callers", scenario.Small16, CPU, us, target.Pipe, 1.0, ""},
+		{"CPU per small infer, 16 callers", scenario.Small16, CPU, us, target.EnvoyJWT, 0.9, ""},
+		{"CPU per small infer, 16 callers", scenario.Small16, CPU, us, target.EnvoyExtProc, 0.25, ""},
+		{"CPU per small infer, 16 callers", scenario.Small16, CPU, us, target.EnvoyBoth, 0.25, ""},
+		{"CPU per 1 MiB infer", scenario.MiB1, CPU, us, target.EnvoyExtProc, 0.35, ""},
+		{"CPU per 1 MiB infer", scenario.MiB1, CPU, us, target.EnvoyBoth, 0.35, ""},
+		{"CPU per paced token", scenario.Paced, CPU, us, target.EnvoyExtProc, 0.5, ""},
+		{"CPU per paced token", scenario.Paced, CPU, us, target.EnvoyBoth, 0.5, ""},
+		{"p50 added to a small infer, 1 caller", scenario.Small1, P50, us, target.Pipe, 1.15, target.Direct},
+		{"CPU per 16 MiB infer", scenario.MiB16, CPU, us, target.Pipe, 1.1, ""},
+		{"peak RSS less idle, 16 MiB infers", scenario.MiB16, PeakMiB, us, target.Pipe, 1.2, ""},
+		{"CPU per token, as fast as they go", scenario.Tokens, CPU, us, target.Pipe, 1.25, ""},
+		{"CPU per paced token", scenario.Paced, CPU, us, target.Pipe, 1.25, ""},
+		{"KiB held per waiting stream", scenario.Idle, KiBPerIdle, us, "", 40, ""},
+	}
+}
+
+// oneCopyMiB is a copy of one tensor for each caller of 16 MiB infers.
+const oneCopyMiB = 2 * scenario.MaxOutput / bytesPerMiB
+
+// doorBars compare Sluice's other doors, and other servers behind it, with gRPC
+// before a Triton.
+func doorBars() []Bar {
+	const rest, vllm, tgi = target.SluiceREST, target.SluiceVLLM, target.SluiceTGI
+	return []Bar{
+		{"REST: CPU per small infer in JSON, 16 callers", scenario.Small16, CPU, rest, target.Sluice, 2, ""},
+		{"REST: CPU per 16 MiB infer in binary", scenario.MiB16, CPU, rest, target.Sluice, 1.3, ""},
+		{"REST: peak MiB over gRPC's, 16 MiB infers, 2 callers", scenario.MiB16, PeakMiB, rest, "", oneCopyMiB, target.Sluice},
+		{"REST: CPU per token, as fast as they go", scenario.Tokens, CPU, rest, target.Sluice, 1.5, ""},
+		{"REST: CPU per paced token", scenario.Paced, CPU, rest, target.Sluice, 1.5, ""},
+		{"vLLM: p50 µs added to the first token", scenario.First, P50, vllm, "", 2000, target.VLLM},
+		{"vLLM: CPU per token, as fast as they go", scenario.Tokens, CPU, vllm, target.Sluice, 1.5, ""},
+		{"vLLM: CPU per paced token", scenario.Paced, CPU, vllm, target.Sluice, 1.5, ""},
+		{"TGI: p50 µs added to the first token", scenario.First, P50, tgi, "", 2000, target.VLLM},
+		{"TGI: CPU per token, as fast as they go", scenario.Tokens, CPU, tgi, target.Sluice, 1.5, ""},
+		{"TGI: CPU per paced token", scenario.Paced, CPU, tgi, target.Sluice, 1.5, ""},
 	}
 }
 
@@ -57,16 +87,13 @@ func (r *Run) Judge() []Held {
 		if !ok {
 			continue
 		}
-		ours := r.figures(s, target.Sluice, b.Metric)
-		var v Spread
-		if b.Base == "" {
-			v = NewSpread(ours)
-		} else {
-			base := r.figures(s, b.Base, b.Metric)
-			if b.Added {
-				direct := r.figures(s, target.Direct, b.Metric)
-				ours, base = less(ours, direct), less(base, direct)
-			}
+		ours, base := r.figures(s, b.Of, b.Metric), r.figures(s, b.Base, b.Metric)
+		if b.Less != "" {
+			without := r.figures(s, b.Less, b.Metric)
+			ours, base = less(ours, without), less(base, without)
+		}
+		v := NewSpread(ours)
+		if b.Base != "" {
 			v = Ratios(ours, base)
 		}
 		if v.N > 0 {

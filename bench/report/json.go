@@ -16,7 +16,8 @@ func (r *Run) JSON() ([]byte, error) {
 	}
 	for _, h := range r.Judge() {
 		doc.Bars = append(doc.Bars, barJSON{
-			What: h.Bar.What, Scenario: h.Bar.Scenario, Metric: h.Bar.Metric.Key, Base: h.Bar.Base,
+			What: h.Bar.What, Scenario: h.Bar.Scenario, Metric: h.Bar.Metric.Key,
+			Target: h.Bar.Of, Base: h.Bar.Base, Less: h.Bar.Less,
 			Limit: h.Bar.Limit, Value: h.Value, Met: h.Met,
 		})
 	}
@@ -53,7 +54,9 @@ type barJSON struct {
 	What     string  `json:"what"`
 	Scenario string  `json:"scenario"`
 	Metric   string  `json:"metric"`
+	Target   string  `json:"target"`
 	Base     string  `json:"against,omitempty"`
+	Less     string  `json:"less,omitempty"`
 	Limit    float64 `json:"at_most"`
 	Value    Spread  `json:"measured"`
 	Met      bool    `json:"met"`

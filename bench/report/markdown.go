@@ -46,6 +46,9 @@ func (r *Run) bars(b *strings.Builder) {
 		against, times := h.Bar.Base, " ×"
 		if against == "" {
 			against, times = "–", ""
+			if h.Bar.Less != "" {
+				against = "over " + h.Bar.Less
+			}
 		}
 		verdict := "met"
 		if !h.Met {

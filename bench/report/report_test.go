@@ -123,8 +123,48 @@ func TestJudge(t *testing.T) {
 	if cpu.Bar.Base != target.Pipe || !near(cpu.Value.Median, 0.9) || !near(cpu.Value.Q1, 0.9) || !cpu.Met {
 		t.Errorf("CPU against the pipe: %+v", cpu)
 	}
-	if !added.Bar.Added || !near(added.Value.Median, 2) || added.Met {
+	if added.Bar.Less != target.Direct || !near(added.Value.Median, 2) || added.Met {
 		t.Errorf("latency added, against the pipe: %+v", added)
+	}
+}
+
+// What Sluice adds to a server's own time has no base: it is held to microseconds.
+func TestJudgeWhatIsAdded(t *testing.T) {
+	r := &report.Run{Rounds: 1, Scenarios: []scenario.Scenario{find(t, scenario.First), find(t, scenario.MiB16)}}
+	add := func(scenario, target string, res load.Result) {
+		r.Targets = append(r.Targets, report.About{Name: target})
+		r.Cells = append(r.Cells, report.Cell{Scenario: scenario, Target: target, Result: res})
+	}
+	add(scenario.First, target.VLLM, result(0, 5000))
+	add(scenario.First, target.SluiceVLLM, result(100, 5600))
+	add(scenario.First, target.SluiceTGI, result(100, 7600))
+	grpc, rest := result(100, 1), result(150, 1)
+	rest.After.Peak += 40 << 20
+	add(scenario.MiB16, target.Sluice, grpc)
+	add(scenario.MiB16, target.SluiceREST, rest)
+	got := map[string]float64{}
+	met := map[string]bool{}
+	for _, h := range r.Judge() {
+		got[h.Bar.What], met[h.Bar.What] = h.Value.Median, h.Met
+	}
+	for what, want := range map[string]struct {
+		value float64
+		met   bool
+	}{
+		"vLLM: p50 µs added to the first token":                {600, true},
+		"TGI: p50 µs added to the first token":                 {2600, false},
+		"REST: CPU per 16 MiB infer in binary":                 {1.5, false},
+		"REST: peak MiB over gRPC's, 16 MiB infers, 2 callers": {40, false},
+	} {
+		if !near(got[what], want.value) || met[what] != want.met {
+			t.Errorf("%s: %v, met %v", what, got[what], met[what])
+		}
+	}
+	if len(got) != 4 {
+		t.Errorf("judged %v", got)
+	}
+	if md := r.Markdown(); !strings.Contains(md, "| over vllm | 2000 | 600 (600–600) | met |") {
+		t.Errorf("the page:\n%s", md)
 	}
 }
 

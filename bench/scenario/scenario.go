@@ -17,6 +17,7 @@ const (
 	MiB16   = "16MiB"
 	Tokens  = "tokens"
 	Paced   = "tokens-paced"
+	First   = "first-token"
 	Open    = "open"
 	Idle    = "idle-streams"
 )
@@ -77,6 +78,10 @@ func All(warmup, duration time.Duration) []Scenario {
 		{
 			Paced, "64 streams on 4 connections, 250 tokens each, one every 20 ms",
 			load.Spec{Mode: load.Stream, Conns: 4, Callers: 64, Ask: tokens(250, 20*time.Millisecond)},
+		},
+		{
+			First, "streams of 20 tokens, one every 5 ms, 8 callers on 4 connections; latency is a caller's wait for the first",
+			load.Spec{Mode: load.First, Conns: 4, Callers: 8, Ask: tokens(20, 5*time.Millisecond)},
 		},
 		{
 			Open, "small infer at 1000 calls a second whatever the answers do, latency from when a call was due",

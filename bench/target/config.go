@@ -38,7 +38,12 @@ type Config struct {
 
 	BackendHost string
 	BackendPort int
-	MetricsPort int // Sluice's
+	MetricsPort int // Sluice's, as the next four
+	RESTPort    int
+	REST        bool   // the REST door is open
+	Kind        string // the type of its backend
+	HTTP        bool   // which speaks HTTP, at LLM
+	LLM         string
 	ExtProcPort int
 
 	// What of Envoy is on: the verified token, rules on paths and groups, an
@@ -58,6 +63,22 @@ func (Config) BufferBytes() int { return bufferBytes }
 
 // Address is where the target listens.
 func (c Config) Address() string { return net.JoinHostPort(c.Host, fmt.Sprint(c.Port)) }
+
+// Upstream is Sluice's address of its backend.
+func (c Config) Upstream() string {
+	if c.HTTP {
+		return "http://" + c.LLM
+	}
+	return c.backend()
+}
+
+// RESTAddress is where Sluice's REST door listens, if it is open.
+func (c Config) RESTAddress() string {
+	if !c.REST {
+		return "off"
+	}
+	return net.JoinHostPort(c.Host, fmt.Sprint(c.RESTPort))
+}
 
 // backend is where the backend listens.
 func (c Config) backend() string { return net.JoinHostPort(c.BackendHost, fmt.Sprint(c.BackendPort)) }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-gateway/sluice/bench/scenario"
 )
 
 // testLauncher is of a backend that nobody asks, and programs of bin.
@@ -76,8 +78,66 @@ func TestEnvoyConfig(t *testing.T) {
 	}
 }
 
+// newKind has Sluice's configuration written for the target of that name, and
+// nothing started.
+func newKind(t *testing.T, name string) *launcher {
+	t.Helper()
+	l := testLauncher(t, t.TempDir())
+	l.Config.LLM = "127.0.0.1:9998"
+	if err := byName(t, name).launch(l); err == nil {
+		t.Fatal("started a program that is not there")
+	}
+	return l
+}
+
+func TestDoors(t *testing.T) {
+	const triton, web = `type: triton, addresses: ["127.0.0.1:9999"]`, `["http://127.0.0.1:9998"]`
+	for name, want := range map[string]struct{ backend, rest string }{
+		Sluice:     {triton, `rest: "off"`},
+		SluiceREST: {triton, `rest: "127.0.0.1:`},
+		SluiceVLLM: {"type: vllm, addresses: " + web, `rest: "off"`},
+		SluiceTGI:  {"type: tgi, addresses: " + web, `rest: "off"`},
+	} {
+		l := newKind(t, name)
+		b, err := os.ReadFile(filepath.Join(l.Config.Dir, "sluice.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(b), want.backend) || !strings.Contains(string(b), want.rest) {
+			t.Errorf("%s:\n%s", name, b)
+		}
+		if isREST := name == SluiceREST; isREST != (l.door(byName(t, name)) == l.RESTAddress()) || isREST == (l.door(byName(t, name)) == l.Address()) {
+			t.Errorf("%s is asked at %s", name, l.door(byName(t, name)))
+		}
+	}
+	l := newKind(t, Sluice)
+	if got := l.door(byName(t, VLLM)) + " " + l.door(byName(t, Direct)); got != "127.0.0.1:9998 127.0.0.1:9999" {
+		t.Errorf("servers are asked at %s", got)
+	}
+}
+
+func TestTakes(t *testing.T) {
+	for _, tt := range []struct {
+		target, scenario string
+		want             bool
+	}{
+		{Sluice, scenario.Small1, true},
+		{Sluice, scenario.First, true},
+		{SluiceREST, scenario.Small16, true},
+		{SluiceREST, scenario.Idle, false},
+		{SluiceVLLM, scenario.Tokens, true},
+		{SluiceTGI, scenario.Small16, false},
+		{VLLM, scenario.Tokens, false},
+		{EnvoyExtProc, scenario.Idle, false},
+	} {
+		if got := byName(t, tt.target).Takes(tt.scenario); got != tt.want {
+			t.Errorf("%s in %s: %v", tt.target, tt.scenario, got)
+		}
+	}
+}
+
 func TestSluiceConfig(t *testing.T) {
-	l := testLauncher(t, "")
+	l := newKind(t, Sluice)
 	var doc struct {
 		Server   map[string]string
 		Identity struct {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/sluice-gateway/sluice/bench/load"
 )
 
 // launcher is a target being started.
@@ -38,9 +40,9 @@ func newLauncher(t Target, s Setting) (*launcher, error) {
 		Host:  "127.0.0.1", Dir: dir, Root: os.Geteuid() == 0, CPUs: s.CPUs,
 		BackendHost: host, BackendPort: backendPort,
 		Issuer: s.Identity.Issuer, Audience: s.Identity.Audience,
-		JWKS: s.Identity.JWKS, Group: s.Identity.Group,
+		JWKS: s.Identity.JWKS, Group: s.Identity.Group, LLM: s.LLM,
 	}
-	for _, port := range []*int{&c.Port, &c.MetricsPort, &c.ExtProcPort} {
+	for _, port := range []*int{&c.Port, &c.MetricsPort, &c.RESTPort, &c.ExtProcPort} {
 		if *port, err = freePort(); err != nil {
 			return nil, err
 		}
@@ -59,22 +61,39 @@ func (l *launcher) run(program string, args ...string) error {
 	return nil
 }
 
+// door is where the load generator goes.
+func (l *launcher) door(t Target) string {
+	switch {
+	case t.Name == Direct:
+		return l.backend()
+	case t.Name == VLLM:
+		return l.Config.LLM
+	case t.Door == load.REST:
+		return net.JoinHostPort(l.Host, strconv.Itoa(l.RESTPort))
+	}
+	return l.Address()
+}
+
 func pipe(l *launcher) error {
 	debug := fmt.Sprintf("127.0.0.1:%d", l.MetricsPort)
 	l.heapURL = "http://" + debug + "/debug/vars"
 	return l.run("pipe", "-listen", l.Address(), "-backend", l.backend(), "-debug", debug)
 }
 
-func sluice(l *launcher) error {
-	if _, err := l.render("policy.yaml"); err != nil {
-		return err
+// sluice gives a launch of Sluice with what is on in with.
+func sluice(with Config) func(*launcher) error {
+	return func(l *launcher) error {
+		l.Kind, l.HTTP, l.REST = with.Kind, with.HTTP, with.REST
+		if _, err := l.render("policy.yaml"); err != nil {
+			return err
+		}
+		path, err := l.render("sluice.yaml")
+		if err != nil {
+			return err
+		}
+		l.heapURL = fmt.Sprintf("http://127.0.0.1:%d/metrics", l.MetricsPort)
+		return l.run("sluice", "serve", "--config", path)
 	}
-	path, err := l.render("sluice.yaml")
-	if err != nil {
-		return err
-	}
-	l.heapURL = fmt.Sprintf("http://127.0.0.1:%d/metrics", l.MetricsPort)
-	return l.run("sluice", "serve", "--config", path)
 }
 
 // envoy gives a launch of Envoy with what is on in with.

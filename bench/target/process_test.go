@@ -20,7 +20,7 @@ func program(t *testing.T, bin, name, script string) {
 	}
 }
 
-func setting(t *testing.T, bin string, ready func(context.Context, string) error) Setting {
+func setting(t *testing.T, bin string, ready func(context.Context, Target, string) error) Setting {
 	t.Helper()
 	return Setting{
 		Bin: bin, Dir: t.TempDir(), CPUs: 1, Backend: "127.0.0.1:9999",
@@ -42,7 +42,7 @@ func TestStartAndStop(t *testing.T) {
 	bin := t.TempDir()
 	program(t, bin, "pipe", `echo "$@" > args; cat > /dev/null; echo ended > end`)
 	asked := 0
-	ready := func(context.Context, string) error {
+	ready := func(context.Context, Target, string) error {
 		if asked++; asked < 3 {
 			return errors.New("not yet")
 		}
@@ -75,7 +75,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	t.Parallel() // it takes as long as a stop may
 	bin := t.TempDir()
 	program(t, bin, "haproxy", `trap "" TERM; echo up; exec 0<&-; while :; do read nothing < /dev/zero || :; done`)
-	r, err := Start(t.Context(), byName(t, HAProxy), setting(t, bin, func(context.Context, string) error { return nil }))
+	r, err := Start(t.Context(), byName(t, HAProxy), setting(t, bin, func(context.Context, Target, string) error { return nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 }
 
 func TestStartFails(t *testing.T) {
-	never := func(context.Context, string) error { return errors.New("no answer from it") }
+	never := func(context.Context, Target, string) error { return errors.New("no answer from it") }
 	tests := map[string]struct {
 		target, script string
 		change         func(*Setting)
@@ -117,7 +117,7 @@ func TestStartFails(t *testing.T) {
 func TestNoAnswerInTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	s := setting(t, "", func(context.Context, string) error { return errors.New("refused") })
+	s := setting(t, "", func(context.Context, Target, string) error { return errors.New("refused") })
 	if _, err := Start(ctx, byName(t, Direct), s); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("error %v", err)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/sluice-gateway/sluice/bench/load"
 	"github.com/sluice-gateway/sluice/bench/probe"
 	"github.com/sluice-gateway/sluice/bench/scenario"
 )
@@ -22,6 +24,12 @@ const (
 	EnvoyBoth    = "envoy-extproc-both"
 	Nginx        = "nginx"
 	HAProxy      = "haproxy"
+
+	// Other doors of Sluice, and other servers behind it.
+	SluiceREST = "sluice-rest"
+	VLLM       = "vllm" // the server itself, without Sluice
+	SluiceVLLM = "sluice-vllm"
+	SluiceTGI  = "sluice-tgi"
 )
 
 // Target is one way from the load generator to the backend.
@@ -31,10 +39,15 @@ type Target struct {
 	Does string
 	// Decides tells whether it refuses who may not infer.
 	Decides bool
+	// Door is how it is asked; Prompt, that its model takes prompts and nothing else.
+	Door   load.Door
+	Prompt bool
 	// needs are the programs, of the bin folder, without which it is left out.
 	needs []string
 	// cannot says why the target cannot serve the scenario of that name.
 	cannot map[string]string
+	// only are the scenarios that it is for; empty for all.
+	only []string
 	// launch writes the configuration and starts the processes.
 	launch func(*launcher) error
 }
@@ -46,7 +59,7 @@ func All() []Target {
 		{Name: Pipe, Does: "grpc-go, raw codec, untuned; does nothing", needs: []string{"pipe"}, launch: pipe},
 		{
 			Name: Sluice, Does: "token, policy on verb and model, metrics, call log",
-			needs: []string{"sluice"}, launch: sluice,
+			needs: []string{"sluice"}, launch: sluice(Config{Kind: "triton"}),
 		},
 		{Name: EnvoyPlain, Does: "does nothing", needs: []string{"envoy"}, launch: envoy(Config{})},
 		{
@@ -65,7 +78,32 @@ func All() []Target {
 		},
 		{Name: Nginx, Does: "grpc_pass; does nothing", needs: []string{"nginx"}, launch: nginx},
 		{Name: HAProxy, Does: "does nothing", needs: []string{"haproxy"}, launch: haproxy},
+		{
+			Name: SluiceREST, Does: "the same as sluice, asked over REST", Door: load.REST,
+			needs: []string{"sluice"}, launch: sluice(Config{Kind: "triton", REST: true}),
+			only: []string{scenario.Small16, scenario.MiB16, scenario.Tokens, scenario.Paced, scenario.First},
+		},
+		{
+			Name: VLLM, Does: "no proxy: the double of vLLM, asked by HTTP", Door: load.Completions,
+			launch: func(*launcher) error { return nil }, only: []string{scenario.First},
+		},
+		{
+			Name: SluiceVLLM, Does: "the same as sluice, before the double of vLLM", Prompt: true,
+			needs: []string{"sluice"}, launch: sluice(Config{Kind: "vllm", HTTP: true}), only: generated,
+		},
+		{
+			Name: SluiceTGI, Does: "the same as sluice, before a double of TGI", Prompt: true,
+			needs: []string{"sluice"}, launch: sluice(Config{Kind: "tgi", HTTP: true}), only: generated,
+		},
 	}
+}
+
+// generated are the scenarios of servers that stream text.
+var generated = []string{scenario.Tokens, scenario.Paced, scenario.First}
+
+// Takes tells whether t has a turn in the scenario.
+func (t Target) Takes(scenario string) bool {
+	return t.Cannot(scenario) == "" && (len(t.only) == 0 || slices.Contains(t.only, scenario))
 }
 
 // needsHalfClose is what a buffered body cannot do.
@@ -93,9 +131,10 @@ type Setting struct {
 	Cores    string // as taskset lists them, "" for all
 	CPUs     int    // their number
 	Backend  string // the backend's address
+	LLM      string // the address at which it speaks as vLLM and TGI do
 	Identity *Identity
-	// Ready makes one call to the address and gives what went wrong.
-	Ready func(ctx context.Context, address string) error
+	// Ready makes one call to the target at the address and gives what went wrong.
+	Ready func(ctx context.Context, t Target, address string) error
 }
 
 // Running is a target that answers.
@@ -113,14 +152,11 @@ func Start(ctx context.Context, t Target, s Setting) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{Address: l.Address(), dir: l.Config.Dir}
+	r := &Running{Address: l.door(t), dir: l.Config.Dir}
 	err = t.launch(l)
 	r.procs = l.procs
-	if t.Name == Direct {
-		r.Address = s.Backend
-	}
 	if err == nil {
-		err = waitReady(ctx, l.procs, func(ctx context.Context) error { return s.Ready(ctx, r.Address) })
+		err = waitReady(ctx, l.procs, func(ctx context.Context) error { return s.Ready(ctx, t, r.Address) })
 	}
 	if err != nil {
 		r.Stop()
@@ -146,21 +182,24 @@ var errNoCPUs = errors.New("a target needs at least one core")
 func (r *Running) Remove() error { return os.RemoveAll(r.dir) }
 
 // StartBackend starts the backend, which is the benchmark's own program, on
-// the given cores.
-func StartBackend(ctx context.Context, s Setting, self, cores string) (*Running, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+// the given cores, and gives it and the address at which it speaks HTTP.
+func StartBackend(ctx context.Context, s Setting, self, cores string) (r *Running, llm string, err error) {
+	var ports [2]int
+	for i := range ports {
+		if ports[i], err = freePort(); err != nil {
+			return nil, "", err
+		}
 	}
-	r := &Running{Address: fmt.Sprintf("127.0.0.1:%d", port)}
-	p, err := start(s.Dir, cores, self, "backend", "-listen", r.Address)
+	r = &Running{Address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	llm = fmt.Sprintf("127.0.0.1:%d", ports[1])
+	p, err := start(s.Dir, cores, self, "backend", "-listen", r.Address, "-listen-llm", llm)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r.procs, r.Probe.PIDs = []*process{p}, []int{p.pid()}
-	if err := waitReady(ctx, r.procs, func(ctx context.Context) error { return s.Ready(ctx, r.Address) }); err != nil {
+	if err := waitReady(ctx, r.procs, func(ctx context.Context) error { return s.Ready(ctx, Target{}, r.Address) }); err != nil {
 		r.Stop()
-		return nil, fmt.Errorf("backend: %w", err)
+		return nil, "", fmt.Errorf("backend: %w", err)
 	}
-	return r, nil
+	return r, llm, nil
 }

@@ -52,7 +52,7 @@ func TestRunDirect(t *testing.T) {
 	var stderr bytes.Buffer
 	err := dispatch(t.Context(), []string{
 		"run", "-smoke", "-bin", dir, "-out", filepath.Join(dir, "out"), "-publish", page,
-		"-targets", "direct,nginx", "-scenarios", "small-1,tokens,idle-streams", "-commit", "abc1234",
+		"-targets", "direct,nginx,vllm", "-scenarios", "small-1,tokens,first-token,idle-streams", "-commit", "abc1234",
 	}, nil, io.Discard, &stderr)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
@@ -82,7 +82,7 @@ func checkJSON(t *testing.T, path string) {
 	if err := json.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if len(doc.Cells) != 3 {
+	if len(doc.Cells) != 5 { // vllm has a turn in first-token alone
 		t.Fatalf("%d cells", len(doc.Cells))
 	}
 	for _, c := range doc.Cells {

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"runtime/debug"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -27,6 +29,7 @@ const cheapGC = 400
 func serveBackend(args []string, stdin io.Reader) error {
 	flags := flag.NewFlagSet("bench backend", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "address to serve on")
+	llm := flags.String("listen-llm", "127.0.0.1:0", "address to speak HTTP on, as vLLM and TGI do")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -35,11 +38,18 @@ func serveBackend(args []string, stdin io.Reader) error {
 	if err != nil {
 		return err
 	}
+	hl, err := net.Listen("tcp", *llm)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	s := backend.New(scenario.Model, scenario.MaxOutput)
+	web := &http.Server{Handler: backend.NewLLM(scenario.Model), ReadHeaderTimeout: time.Minute}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdin)
+		_ = web.Close()
 		s.Stop()
 	}()
+	go func() { _ = web.Serve(hl) }() // ends with Close; who needs it notices sooner
 	if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	for _, s := range b.run.Scenarios {
 		for round := range o.rounds {
 			for _, t := range b.targets {
-				if t.Cannot(s.Name) == "" {
+				if t.Takes(s.Name) {
 					b.measure(ctx, s, t, round)
 				}
 			}
@@ -71,7 +71,7 @@ func newBench(ctx context.Context, o options, stderr io.Writer) (*bench, error) 
 	}
 	b.run.Machine.Versions = target.Versions(ctx, b.bin)
 	var err error
-	b.backend, err = target.StartBackend(ctx, b.setting, b.self, o.loadCores)
+	b.backend, b.setting.LLM, err = target.StartBackend(ctx, b.setting, b.self, o.loadCores)
 	if err != nil {
 		return nil, err
 	}
@@ -132,22 +132,23 @@ func (b *bench) prepare() (err error) {
 }
 
 // ready makes one call, with the token.
-func (b *bench) ready(ctx context.Context, address string) error {
-	return b.call(ctx, address, b.setting.Identity.Token)
+func (b *bench) ready(ctx context.Context, t target.Target, address string) error {
+	return b.call(ctx, t, address, b.setting.Identity.Token)
 }
 
-func (b *bench) call(ctx context.Context, address, token string) error {
-	return load.Check(ctx, load.Spec{
-		Address: address, Token: token, Conns: 1,
-		Ask: kserve.Ask{Model: scenario.Model, Input: 128, Output: 128},
-	})
+func (b *bench) call(ctx context.Context, t target.Target, address, token string) error {
+	ask := kserve.Ask{Model: scenario.Model, Input: 128, Output: 128}
+	if t.Door == load.Completions {
+		ask.Tokens = 1
+	}
+	return load.Check(ctx, load.Spec{Address: address, Door: t.Door, Prompt: t.Prompt, Token: token, Conns: 1, Ask: ask})
 }
 
 // refuses makes sure that a target that is said to decide does: an error
 // means that it lets through who has no token, or one without the group.
 func (b *bench) refuses(ctx context.Context, address string) error {
 	for who, token := range map[string]string{"nobody": "", "a stranger": b.setting.Identity.Stranger} {
-		switch err := b.call(ctx, address, token); status.Code(err) {
+		switch err := b.call(ctx, target.Target{}, address, token); status.Code(err) {
 		case codes.Unauthenticated, codes.PermissionDenied:
 		default:
 			return fmt.Errorf("%s is not refused: %v", who, err)
@@ -166,6 +167,7 @@ func (b *bench) measure(ctx context.Context, s scenario.Scenario, t target.Targe
 	if err == nil {
 		spec := s.Spec
 		spec.Address, spec.Token = running.Address, b.setting.Identity.Token
+		spec.Door, spec.Prompt = t.Door, t.Prompt
 		spec.Proxy, spec.Backend = running.Probe, probe.Spec{PIDs: b.backend.Probe.PIDs}
 		cell.Result, err = loadProcess(ctx, b.self, b.loadCores, spec)
 		if err == nil && cell.Result.Calls+cell.Result.Tokens+cell.Result.Errors == 0 && !b.smoke {
