@@ -7,9 +7,14 @@ import "google.golang.org/protobuf/encoding/protowire"
 // oneof and of the entries of a map's key only the last stays; a repeated
 // sub-message becomes one; unknown fields stay, save in map entries, where
 // protobuf drops them. What need not change is shared with m.
-func canonical(m *Message, t *table) (*Message, error) {
+func canonical(m *Message, t *table) (*Message, error) { return rewritten(m, t, false) }
+
+// known is canonical without unknown fields.
+func known(m *Message, t *table) (*Message, error) { return rewritten(m, t, true) }
+
+func rewritten(m *Message, t *table, known bool) (*Message, error) {
 	b := newBuilder(m)
-	e := editor{b: b}
+	e := editor{b: b, known: known}
 	e.message(t, m.root())
 	return b.message()
 }
@@ -18,8 +23,9 @@ func canonical(m *Message, t *table) (*Message, error) {
 // long that is: lengths stand before values. It keeps no tree of the message
 // but reads it again at each level, of which there are four.
 type editor struct {
-	b    *builder
-	size int
+	b     *builder
+	size  int
+	known bool // unknown fields are left out
 }
 
 func (e *editor) keep(start, end int) {
@@ -71,7 +77,7 @@ func (e *editor) message(t *table, n node) {
 	for r := (record{}); it.next(&r); {
 		fd := t.find(r.num, r.typ)
 		if fd == nil {
-			if !t.entry {
+			if !t.entry && !e.known {
 				e.keep(r.start, int(r.body.end))
 			}
 			continue
@@ -107,11 +113,11 @@ func (e *editor) merged(fd *field, n node, r *record, sv *survey) {
 
 // sub writes a sub-message: as it stands if there is nothing to change in it.
 func (e *editor) sub(fd *field, n node, r *record) {
-	if n.part == 0 && n.clean(fd.sub) {
+	if n.part == 0 && n.clean(fd.sub, e.known) {
 		e.keep(r.start, int(r.body.end))
 		return
 	}
-	count := editor{}
+	count := editor{known: e.known}
 	count.message(fd.sub, n)
 	if e.b == nil {
 		e.size += protowire.SizeTag(r.num) + protowire.SizeBytes(count.size)
@@ -121,11 +127,12 @@ func (e *editor) sub(fd *field, n node, r *record) {
 	e.message(fd.sub, n)
 }
 
-// clean tells whether nothing in n, a message of type t, could be read in two ways.
-func (n node) clean(t *table) bool {
+// clean tells whether nothing in n, a message of type t, could be read in two
+// ways, nor, where all is to be known, is anything in it unknown.
+func (n node) clean(t *table, known bool) bool {
 	if n.at.len() == 0 {
 		return true
 	}
 	s := scanner{m: n.m, c: n.m.cursorAt(int(n.at.off)), impatient: true}
-	return s.message(t, int(n.at.end), nil) == nil && !s.ambiguous
+	return s.message(t, int(n.at.end), nil) == nil && !s.ambiguous && !(known && s.foreign)
 }

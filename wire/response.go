@@ -75,9 +75,22 @@ func (r StreamResponse) Ambiguous() bool { return r.v.ambiguous }
 // Canonical is [InferRequest.Canonical] for a stream's answer.
 func (r StreamResponse) Canonical() (*Message, error) { return canonical(r.m, &streamTable) }
 
+// Foreign tells whether there are fields in the message that the contract does
+// not have, at any depth: what they mean to a client is not known.
+func (r StreamResponse) Foreign() bool { return r.v.foreign }
+
+// Known is [StreamResponse.Canonical] without the fields that make it Foreign.
+func (r StreamResponse) Known() (*Message, error) { return known(r.m, &streamTable) }
+
 // Ambiguous tells whether the scanned message could be read in two ways.
 func (r InferResponse) Ambiguous() bool { return r.n.m.view.ambiguous }
 
 // Canonical is [InferRequest.Canonical] for a unary answer. On the response
 // within a [StreamResponse], ask that for it.
 func (r InferResponse) Canonical() (*Message, error) { return canonical(r.n.m, r.n.m.view.table) }
+
+// Foreign is [StreamResponse.Foreign] of the scanned message.
+func (r InferResponse) Foreign() bool { return r.n.m.view.foreign }
+
+// Known is [StreamResponse.Known] for a unary answer.
+func (r InferResponse) Known() (*Message, error) { return known(r.n.m, r.n.m.view.table) }

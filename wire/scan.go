@@ -13,6 +13,7 @@ type view struct {
 	table     *table // what the message was scanned as; nil before
 	err       *SyntaxError
 	ambiguous bool
+	foreign   bool // holds fields that the tables don't know
 	last      [maxFields]span
 	count     [maxFields]uint32
 }
@@ -30,7 +31,7 @@ func (m *Message) scan(t *table) (*view, *SyntaxError) {
 	m.index()
 	s := scanner{m: m, c: cursor{bufs: m.bufs}}
 	m.view.err = s.message(t, m.size, &m.view)
-	m.view.ambiguous = s.ambiguous
+	m.view.ambiguous, m.view.foreign = s.ambiguous, s.foreign
 	return &m.view, m.view.err
 }
 
@@ -42,6 +43,7 @@ type scanner struct {
 	m         *Message
 	c         cursor
 	ambiguous bool
+	foreign   bool
 	key       span // of the map entry scanned last
 	impatient bool // end the scan where it becomes ambiguous
 }
@@ -62,6 +64,7 @@ func (s *scanner) message(t *table, end int, top *view) *SyntaxError {
 			if f := s.c.value(num, typ, end); f != sound {
 				return fail(t, f, s.c.offset())
 			}
+			s.foreign = true
 			s.ambiguous = s.ambiguous || t.entry
 			continue
 		}
