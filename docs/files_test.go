@@ -96,13 +96,13 @@ func (s *session) neighbours(t *testing.T, b block) {
 		s.provide(t, path.Join(path.Dir(b.file), m[2]), text)
 	}
 	for _, m := range envName.FindAllStringSubmatch(b.text, -1) {
-		t.Setenv(m[1], "a-secret-that-is-long-enough")
+		t.Setenv(m[1], aSecret)
 	}
 	for _, m := range wordFile.FindAllStringSubmatch(b.text, -1) {
 		s.provide(t, path.Join(path.Dir(b.file), m[1]), "a word\n")
 	}
 	for _, m := range fileName.FindAllStringSubmatch(b.text, -1) {
-		s.provide(t, path.Join(path.Dir(b.file), m[1]), "a-secret-that-is-long-enough")
+		s.provide(t, path.Join(path.Dir(b.file), m[1]), aSecret)
 	}
 }
 

@@ -52,7 +52,7 @@ func TestExamplesAreTrue(t *testing.T) {
 				continue
 			}
 			t.Run(name+"/"+strings.Join(words, " "), func(t *testing.T) {
-				if i := strings.Index(line, ">"); i >= 0 {
+				if i := strings.IndexAny(line, "<>|"); i >= 0 {
 					words = strings.Fields(line[:i])
 				}
 				found, rest, err := newRootCmd().Find(words[1:])

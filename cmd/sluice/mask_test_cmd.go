@@ -66,7 +66,7 @@ cut, the result is the same.
 
 It exits with 0 whether or not something was found, and with 1 where no rule
 masks this output for this caller.`,
-		Example: `  echo 'write to jane.doe@example.com' | sluice mask test --policy policy.yaml --model chat --tensor text_output
+		Example: `  sluice mask test --policy policy.yaml --model chat --tensor text_output < answer.txt
   sluice mask test --config sluice.yaml --model chat --tensor text_output --groups pii-readers --chunks random --seed 7 < answer.txt`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd) },
