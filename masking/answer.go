@@ -3,6 +3,7 @@ package masking
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -45,8 +46,8 @@ func (p *Plan) Unary(ctx context.Context, m *wire.Message, c *Counts) (*wire.Mes
 		return nil, p.unreadable(err)
 	}
 	from := m
-	if view.Ambiguous() {
-		if from, err = view.Canonical(); err != nil {
+	if view.Ambiguous() || view.Foreign() {
+		if from, err = view.Known(); err != nil {
 			return nil, exhausted(err)
 		}
 		if view, err = from.InferResponse(); err != nil {
@@ -199,12 +200,29 @@ func (a *answer) texts(ctx context.Context, p *part, typ wire.Datatype) *access.
 		return a.plan.refused(t.text, "output %s is of datatype %s, but a rule looks for entities in it, which only BYTES has", access.Quote(t.name), typ)
 	}
 	if typ != wire.Bytes {
+		if p.hasRaw && !fits(p.out, typ, p.raw.Len()) {
+			return a.plan.refused(t.text, "output %s has data of another length than its datatype %s and its shape say, so it is not known what it is", access.Quote(t.name), typ)
+		}
 		if !holdsText(p.out) {
 			return nil // numbers, in a stream whose mode nobody has to know
 		}
 		p = &part{out: p.out, t: t} // typed elements of text may be there all the same
 	}
 	return a.elements(ctx, p)
+}
+
+// fits tells whether raw data has as many bytes as the datatype, which is none of
+// text, and the shape say. That of an output in shared memory is empty.
+func fits(out wire.Tensor, typ wire.Datatype, n int) bool {
+	var few [8]int64
+	count := int64(typ.Size())
+	for _, dim := range out.AppendShape(few[:0]) {
+		if dim < 0 || count > 0 && dim > math.MaxInt32/count {
+			return n == 0
+		}
+		count *= dim
+	}
+	return n == 0 || int64(n) == count
 }
 
 func holdsText(out wire.Tensor) bool {

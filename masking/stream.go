@@ -70,8 +70,8 @@ func (s *Answers) mask(ctx context.Context, m *wire.Message) (before, masked *wi
 		return nil, nil, s.plan.unreadable(err)
 	}
 	from := m
-	if view.Ambiguous() {
-		if from, err = view.Canonical(); err != nil {
+	if view.Ambiguous() || view.Foreign() {
+		if from, err = view.Known(); err != nil {
 			return nil, nil, exhausted(err)
 		}
 		if view, err = from.StreamResponse(); err != nil {
