@@ -73,7 +73,7 @@ func (s *controlSource) Receive(_ context.Context, in *wire.Intake) error {
 		if err := s.x.checkPlain(); err != nil {
 			return err
 		}
-		if err := dialect.ReadControl(&body{x: s.x}, s.m, in); err != nil {
+		if err := dialect.ReadControl(s.x.plain(in), s.m, in); err != nil {
 			return s.x.refuse(err)
 		}
 	}

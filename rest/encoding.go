@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -33,7 +34,7 @@ func (x *exchange) inflated(in *wire.Intake) (from io.ReadCloser, known int64, e
 	b := &body{x: x}
 	switch encoding := x.http.Header.Get("Content-Encoding"); encoding {
 	case "", identity:
-		return io.NopCloser(b), x.http.ContentLength, nil
+		return &bounded{io.NopCloser(b), in.Max(), in.Max()}, x.http.ContentLength, nil
 	case gzipped, deflated:
 		if err := in.Charge(inflateCost); err != nil {
 			return nil, 0, err
@@ -42,11 +43,33 @@ func (x *exchange) inflated(in *wire.Intake) (from io.ReadCloser, known int64, e
 		if err != nil {
 			return nil, 0, unreadable(err)
 		}
-		return &inflating{from}, -1, nil
+		return &bounded{&inflating{from}, in.Max(), in.Max()}, -1, nil
 	default:
 		x.Header().Set("Accept-Encoding", "gzip, deflate")
 		return nil, 0, &dialect.Error{Status: http.StatusNotImplemented, Text: "Unsupported compression type"}
 	}
+}
+
+// bounded ends a body, inflated, that is longer than a message may be. What is
+// kept of one is charged, but what a reader skips is not: a small body that
+// inflates without end, or one that never ends, would keep a core busy for free.
+type bounded struct {
+	io.ReadCloser
+	left, most int
+}
+
+// Read reads what may be read.
+func (r *bounded) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if r.left -= n; r.left < 0 {
+		return 0, &dialect.Error{Status: http.StatusBadRequest, Text: fmt.Sprintf("the body exceeds the maximum allowed size of %d bytes", r.most)}
+	}
+	return n, err
+}
+
+// plain is the body of a route that takes none compressed.
+func (x *exchange) plain(in *wire.Intake) io.Reader {
+	return &bounded{io.NopCloser(&body{x: x}), in.Max(), in.Max()}
 }
 
 // sniffed tells gzip from zlib by its first bytes, whatever the header said.

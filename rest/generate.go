@@ -80,5 +80,5 @@ func (s *generateSource) receive(ctx context.Context, in *wire.Intake) (err erro
 	if err := s.x.checkPlain(); err != nil {
 		return err
 	}
-	return s.request.Receive(&body{x: s.x}, in)
+	return s.request.Receive(s.x.plain(in), in)
 }
