@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/bench/scenario"
@@ -60,7 +61,8 @@ func (r *Run) bars(b *strings.Builder) {
 	}
 }
 
-// table writes one scenario's medians; what no target has is no column.
+// table writes one scenario's medians; what no target has is no column, and what
+// had no turn is no row.
 func (r *Run) table(b *strings.Builder, s scenario.Scenario) {
 	metrics := r.measured(s)
 	fmt.Fprintf(b, "\n### %s: %s\n\n| target |", s.Name, s.About)
@@ -71,6 +73,9 @@ func (r *Run) table(b *strings.Builder, s scenario.Scenario) {
 	main := mainMetric(s)
 	base := r.figures(s, target.Pipe, main)
 	for _, t := range r.Targets {
+		if !r.took(s, t.Name) {
+			continue
+		}
 		fmt.Fprintf(b, "| %s |", t.Name)
 		for _, m := range metrics {
 			fmt.Fprintf(b, " %s |", cell(NewSpread(r.figures(s, t.Name, m))))
@@ -82,6 +87,11 @@ func (r *Run) table(b *strings.Builder, s scenario.Scenario) {
 		}
 		fmt.Fprintf(b, " %.2f (%.2f–%.2f) |\n", ratio.Median, ratio.Q1, ratio.Q3)
 	}
+}
+
+// took tells whether the target had a turn in the scenario, however it ended.
+func (r *Run) took(s scenario.Scenario, target string) bool {
+	return slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Scenario == s.Name && c.Target == target })
 }
 
 // mainMetric is the one that a scenario's targets are compared by.

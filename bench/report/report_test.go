@@ -165,6 +165,8 @@ func TestJudgeWhatIsAdded(t *testing.T) {
 	}
 	if md := r.Markdown(); !strings.Contains(md, "| over vllm | 2000 | 600 (600–600) | met |") {
 		t.Errorf("the page:\n%s", md)
+	} else if _, first, _ := strings.Cut(md, "### first-token"); strings.Contains(first[:strings.Index(first, "### 16MiB")], "| sluice-rest |") {
+		t.Error("a target without a turn has a row")
 	}
 }
 
