@@ -70,11 +70,12 @@ func (w *window) cluster(start, at int) *cluster {
 }
 
 // separator passes over what stands between two groups of digits, and gives
-// its character that is no space, if it has one.
+// its first character that is no space, if it has one: more of it does not change
+// that.
 func (w *window) separator(i, lim int) (next int, sep byte) {
 	sep = ' '
 	for n := 0; n < maxBetween && i < lim && is(w.b[i], isSep); n++ {
-		if !is(w.b[i], isSpace) {
+		if sep == ' ' && !is(w.b[i], isSpace) {
 			sep = w.b[i]
 		}
 		i++

@@ -39,7 +39,7 @@ func newWordList(words []string) (l wordList) {
 // foldWord is a word as it looks in folded text, in lower case.
 func foldWord(word string) string {
 	var t folded
-	t.fold([]byte(word), 0, true)
+	t.fold([]byte(word), ignorable{}, true)
 	return string(lowerCase(t.b))
 }
 

@@ -62,7 +62,7 @@ func (s *Set) Find(text []byte, dst []Match) []Match {
 
 // refold goes on with folded text.
 func (f *finder) refold(text []byte) {
-	f.fold.fold(text, 0, true)
+	f.fold.fold(text, ignorable{}, true)
 	f.w.floor = f.fold.ceil(f.w.floor)
 	f.w.b, f.w.fold, f.w.unplain = f.fold.b, &f.fold, false
 }

@@ -9,6 +9,13 @@ import (
 // more ends it: where a run has no bound, what is held would have none.
 const maxIgnorable = 8
 
+// maxIgnorableBytes is how many bytes they may take: eight escapes. What is
+// next to a character is then always within lookBack of it.
+const maxIgnorableBytes = 48
+
+// ignorable counts the ignorable characters in a row.
+type ignorable struct{ n, bytes int }
+
 // seg says where folded text stands in the original: from folded byte f on,
 // which is original byte o. width is 0 for text that was taken over byte by
 // byte, else f is one character that stood for that many original bytes.
@@ -20,17 +27,17 @@ type seg struct{ f, o, width int }
 type folded struct {
 	b     []byte
 	segs  []seg
-	end   int // original bytes that were read; what is behind is half a character
-	run   int // ignorable characters in a row at the end
-	delta int // original minus folded offset of the last byte, where linear
+	end   int       // original bytes that were read; what is behind is half a character
+	run   ignorable // at the end
+	delta int       // original minus folded offset of the last byte, where linear
 }
 
 // notLinear is a delta that no byte has.
 const notLinear = -1 << 62
 
-// fold reads raw from the beginning of a character on, with run ignorable ones
-// before it. Without eof it leaves the half of a character at the end unread.
-func (t *folded) fold(raw []byte, run int, eof bool) {
+// fold reads raw from the beginning of a character on, with a run of ignorable
+// ones before it. Without eof it leaves the half of a character at the end unread.
+func (t *folded) fold(raw []byte, run ignorable, eof bool) {
 	t.b, t.segs, t.run, t.delta = t.b[:0], append(t.segs[:0], seg{}), run, 0
 	i := 0
 	for i < len(raw) {
@@ -56,23 +63,26 @@ func (t *folded) keep(o int, bytes []byte) {
 		t.delta = d
 	}
 	t.b = append(t.b, bytes...)
-	t.run = 0
+	t.run = ignorable{}
 }
 
 // add appends one character of width original bytes.
 func (t *folded) add(o, width int, sym rune, raw []byte) {
 	switch {
 	case sym == ignored:
-		if t.run++; t.run != maxIgnorable+1 {
+		t.run.n++
+		t.run.bytes += width
+		if t.run.n > maxIgnorable+1 || t.run.n <= maxIgnorable && t.run.bytes <= maxIgnorableBytes {
 			return
 		}
+		t.run.n = maxIgnorable + 1 // that it has ended is told once
 		sym = symbolBreak
 	case sym >= 0x80 && width == utf8.RuneLen(sym):
 		t.keep(o, raw[o:o]) // same bytes, or as many: offsets stay linear
 		t.b = utf8.AppendRune(t.b, sym)
 		return
 	default:
-		t.run = 0
+		t.run = ignorable{}
 	}
 	t.segs = append(t.segs, seg{f: len(t.b), o: o, width: width})
 	t.delta = notLinear

@@ -7,7 +7,7 @@ import (
 )
 
 func TestFold(t *testing.T) {
-	ignorable := strings.Repeat("\u200b", maxIgnorable)
+	most := strings.Repeat("\u200b", maxIgnorable)
 	tests := []struct{ name, text, want string }{
 		{"plain", "abc 123\n\t", "abc 123\n\t"},
 		{"full width", "ＡＢｃ１２＠．", "ABc12@."},
@@ -23,9 +23,11 @@ func TestFold(t *testing.T) {
 		{"other marks", "€☃", "\xff\xff"},
 		{"ignorable", "a\u200b\u00ad\ufeff\u200db\u2060c", "abc"},
 		{"control characters", "a\x00\x1b\x7fb", "ab"},
-		{"most ignorable ones", "a" + ignorable + "b", "ab"},
-		{"too many", "a" + ignorable + "\u200bb", "a\xfeb"},
-		{"far too many", "a" + ignorable + ignorable + ignorable + "b", "a\xfeb"},
+		{"most ignorable ones", "a" + most + "b", "ab"},
+		{"too many", "a" + most + "\u200bb", "a\xfeb"},
+		{"far too many", "a" + most + most + most + "b", "a\xfeb"},
+		{"escaped, most", "a" + strings.Repeat(`\u200b`, 8) + "b", "ab"},
+		{"escaped, too many bytes", "a" + strings.Repeat(`\udb40\udc01`, 5) + "b", "a\xfeb"},
 		{"escapes", `\u0041\u0042\u00e9\/\"`, `ABe/"`},
 		{"escaped white space", `a\nb\tc\rd`, "a\nb c\nd"},
 		{"escaped pair", `\ud835\udfd2`, "4"},
@@ -41,7 +43,7 @@ func TestFold(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var f folded
-			f.fold([]byte(tt.text), 0, true)
+			f.fold([]byte(tt.text), ignorable{}, true)
 			if string(f.b) != tt.want || f.end != len(tt.text) {
 				t.Errorf("%q: %q up to %d, want %q", tt.text, f.b, f.end, tt.want)
 			}
@@ -79,9 +81,9 @@ func FuzzFold(f *testing.F) {
 			return
 		}
 		var whole, first, second folded
-		whole.fold([]byte(s), 0, true)
+		whole.fold([]byte(s), ignorable{}, true)
 		checkOffsets(t, &whole)
-		first.fold([]byte(s[:at]), 0, false)
+		first.fold([]byte(s[:at]), ignorable{}, false)
 		if at-first.end >= longestSymbol {
 			t.Errorf("%d bytes of %q are left unread", at-first.end, s[:at])
 		}

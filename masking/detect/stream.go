@@ -30,12 +30,12 @@ func (e *Event) Clear() bool { return e.Index < 0 }
 type Stream struct {
 	set *Set
 
-	raw   []byte // bytes that are looked at, from the beginning of a character on
-	off   int    // position of raw[0] in the stream
-	pos   int    // raw[:pos] is given out
-	keep  int    // raw[:keep] is not looked at any more
-	run   int    // ignorable characters before raw[keep]
-	dirty bool   // raw has to be folded
+	raw   []byte    // bytes that are looked at, from the beginning of a character on
+	off   int       // position of raw[0] in the stream
+	pos   int       // raw[:pos] is given out
+	keep  int       // raw[:keep] is not looked at any more
+	run   ignorable // before raw[keep]
+	dirty bool      // raw has to be folded
 
 	inside int     // entry of the match that raw[pos] is in, -1: none
 	score  float32 // its score
@@ -49,7 +49,7 @@ func (s *Set) NewStream() *Stream { return &Stream{set: s, inside: -1} }
 
 // Reset begins another text, of the same Set. What was held is forgotten.
 func (st *Stream) Reset() {
-	st.raw, st.off, st.pos, st.keep, st.run, st.dirty, st.inside = st.raw[:0], 0, 0, 0, 0, false, -1
+	st.raw, st.off, st.pos, st.keep, st.run, st.dirty, st.inside = st.raw[:0], 0, 0, 0, ignorable{}, false, -1
 }
 
 // Held is how many bytes are held: were written and not given out.
@@ -179,7 +179,7 @@ func (st *Stream) forget() {
 		return
 	}
 	if st.w.fold == nil {
-		st.keep, st.run = st.pos-lookBack, 0
+		st.keep, st.run = st.pos-lookBack, ignorable{}
 		return
 	}
 	f := st.fold.ceil(st.pos - lookBack)
@@ -188,8 +188,8 @@ func (st *Stream) forget() {
 	case f == len(st.fold.b):
 		st.run = st.fold.run
 	case st.fold.b[f] == symBreak:
-		st.run = maxIgnorable
+		st.run = ignorable{n: maxIgnorable} // so that it is read as one again
 	default:
-		st.run = 0
+		st.run = ignorable{}
 	}
 }

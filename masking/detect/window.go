@@ -114,9 +114,10 @@ func (w *window) waitFor(at int) {
 // wordBefore tells whether the character before b[i] is a letter or digit.
 func (w *window) wordBefore(i int) bool { return is(w.before(i), isWord) }
 
-// before is the byte before b[i], symOther where none may be looked at.
+// before is the byte before b[i], symOther where there is none. It is always near
+// enough to be looked at: see maxIgnorableBytes.
 func (w *window) before(i int) byte {
-	if i == 0 || w.fold != nil && i <= w.back(i) {
+	if i == 0 {
 		return symOther
 	}
 	return w.b[i-1]
