@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"net/http"
 	"unicode/utf8"
 )
@@ -26,7 +27,7 @@ type Generation struct {
 type sequence struct {
 	text     []byte // that is not told yet
 	cut      []byte // the beginning of a character
-	finish   []byte
+	finish   string
 	logprobs []token
 	begun    bool
 	offset   int // of the text that is told, in characters
@@ -57,12 +58,10 @@ func (g *Generation) Take(a *Answer) *Error {
 		}
 		g.sequences[i].add(text)
 	}
-	// A stream's rule may hold text of this output back too, and give it out later:
-	// what counts is all of it, at the end.
 	for i, reason := range a.texts(outFinish) {
-		if i < len(g.sequences) && len(g.sequences[i].finish) < maxFinish {
-			s := &g.sequences[i]
-			s.finish = trimNone(append(s.finish, reason...))
+		// Of a sequence that has ended some servers say so in each answer after that.
+		if goesOn := len(reason) == 0 || string(reason) == none; !goesOn && i < len(g.sequences) && len(reason) <= maxFinish {
+			g.sequences[i].finish = string(reason)
 		}
 	}
 	for i, list := range a.texts(outLogprobs) {
@@ -81,18 +80,12 @@ func (g *Generation) Take(a *Answer) *Error {
 	return nil
 }
 
-// maxFinish bounds the word for why a sequence ended, in bytes.
-const maxFinish = 64
-
-// trimNone takes away what Triton's backend says of a sequence that goes on:
-// Python's None.
-func trimNone(reason []byte) []byte {
-	const none = "None"
-	for len(reason) >= len(none) && string(reason[:len(none)]) == none {
-		reason = reason[len(none):]
-	}
-	return reason
-}
+const (
+	// maxFinish bounds the word for why a sequence ended, in bytes.
+	maxFinish = 64
+	// none is what Triton's backend says of a sequence that goes on: Python's None.
+	none = "None"
+)
 
 // add appends text, less the beginning of a character whose end is to come: JSON
 // can't carry a half one.
@@ -126,10 +119,7 @@ func wholeCharacters(text []byte) int {
 func (s *sequence) end() string {
 	s.text = append(s.text, s.cut...)
 	s.cut = nil
-	if len(s.finish) == 0 {
-		return "stop"
-	}
-	return string(s.finish)
+	return cmp.Or(s.finish, "stop")
 }
 
 // usage are the numbers of tokens; nil where the model does not count.
