@@ -1,7 +1,13 @@
 """OpenAI's own client, with nothing changed but its base URL and its key, against `sluice demo`."""
 
+import os
+import re
+import subprocess
+
 import openai
 import pytest
+
+from harness.sluice import BINARY
 
 SECRETS = ("jane.doe@example.com", "4111 1111 1111 1111", "536-90-4399")
 QUESTION = [{"role": "user", "content": "what do we know?"}]
@@ -119,3 +125,18 @@ def test_a_stream_that_is_left_ends(client, demo):
 def test_no_embeddings(client):
     with pytest.raises(openai.BadRequestError):
         client("bob").embeddings.create(model="tokens", input="hello")
+
+
+PAGE = BINARY.parent.parent / "docs" / "OPENAI.md"
+COMMANDS = re.findall(r"<!-- test:demo -->\n```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", COMMANDS, ids=["docs/OPENAI.md"])
+def test_the_page_is_true(script, demo):
+    script = script.replace("127.0.0.1:8000", demo.rest).replace("token bob", f"token bob --issuer {demo.issuer}")
+    path = f"{BINARY.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"id":"tokens"' in done.stdout and "[EMAIL]" in done.stdout and done.stdout.endswith("data: [DONE]\n\n")
