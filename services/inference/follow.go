@@ -77,7 +77,7 @@ func (l *line) follows(u *upstream, id string) bool {
 }
 
 // follow notes a request whose answers are followed. It waits while too many
-// are.
+// are. The error is errGone where u has ended.
 func (l *line) follow(u *upstream, f wire.Follower, id string, final bool) error {
 	select {
 	case l.followed <- struct{}{}:
@@ -86,6 +86,10 @@ func (l *line) follow(u *upstream, f wire.Follower, id string, final bool) error
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if u.gone {
+		<-l.followed
+		return errGone
+	}
 	l.nth++
 	one := &follow{follower: f, upstream: u, id: id, nth: l.nth, final: final}
 	if u.named == nil {

@@ -57,7 +57,7 @@ func newLine(ctx context.Context, client grpc.ServerStream) *line {
 }
 
 // expect takes a place for a request whose answer comes in order. It waits
-// while the line is full.
+// while the line is full. The error is errGone where u has ended.
 func (l *line) expect(u *upstream, id, model string, f wire.Follower) error {
 	return l.join(&place{upstream: u, id: id, model: model, follower: f})
 }
@@ -93,6 +93,10 @@ func (l *line) join(p *place) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if p.upstream != nil && p.upstream.gone {
+		<-l.room
+		return errGone
+	}
 	l.places = append(l.places, p)
 	return l.advance()
 }
@@ -178,10 +182,15 @@ func (l *line) send(answer any) error {
 	return err
 }
 
+// errGone is the error of who would wait for a stream that has ended meanwhile:
+// nobody would give that up again.
+var errGone = errors.New("the backend's stream has ended")
+
 // abandon gives up the places whose answers will not come: u has ended.
 func (l *line) abandon(u *upstream) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	u.gone = true
 	for _, p := range l.places {
 		if p.upstream == u && p.answer == nil {
 			p.dropped = true

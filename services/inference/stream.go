@@ -86,6 +86,7 @@ type upstream struct {
 	over   bool // the backend has ended it
 
 	named map[string]*follow // by id; the line's
+	gone  bool               // what waited for it was given up; the line's
 }
 
 // end notes why a part of the relay ended; any reason but a good end ends all.
@@ -189,7 +190,21 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return nil, err
 	}
 	model, id := view.ModelName().String(), view.ID().String()
-	u, opened, refused, err := r.lead(m, view, model, id)
+	var u *upstream
+	var opened bool
+	var refused *access.Error
+	for {
+		u, opened, refused, err = r.lead(m, view, model, id)
+		if refused != nil || err != nil {
+			break
+		}
+		if err := r.await(u, m, view, model, id); !errors.Is(err, errGone) {
+			if err != nil {
+				return nil, err
+			}
+			break
+		} // the stream has ended since: the next one is another
+	}
 	switch {
 	case refused != nil:
 		r.line.refuse(&access.MessageError{ID: id, Err: refused})
@@ -201,9 +216,6 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		}
 		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
-	}
-	if err := r.await(u, m, view, model, id); err != nil {
-		return nil, err
 	}
 	if err := r.send(u, m, view); err != nil {
 		return nil, err
