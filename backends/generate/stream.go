@@ -105,9 +105,13 @@ func (s *stream) serve(j *job, err error) {
 		return
 	}
 	e, own := access.AsError(err)
-	if cause := errors.Unwrap(err); !own || cause != nil {
+	switch st, said := status.FromError(err); {
+	case !own && said: // in the server's words, which may quote a prompt
 		s.backend.opts.Log.WarnContext(s.ctx, "a request of a stream failed",
-			slog.String("backend", s.backend.Name()), slog.Any("error", err), slog.Any("cause", cause))
+			slog.String("backend", s.backend.Name()), slog.String("code", st.Code().String()))
+	case !own || errors.Unwrap(err) != nil:
+		s.backend.opts.Log.WarnContext(s.ctx, "a request of a stream failed",
+			slog.String("backend", s.backend.Name()), slog.Any("error", err), slog.Any("cause", errors.Unwrap(err)))
 	}
 	if own {
 		_ = s.send(failure(j.id, "", e.Message, e.Reason, true))

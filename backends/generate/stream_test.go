@@ -1,10 +1,13 @@
 package generate_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -202,6 +205,25 @@ func TestOneFailingRequestLeavesTheOthersAlone(t *testing.T) {
 }
 
 // TestWhatARequestHoldsIsCharged while it runs, and given back however it ends.
+// TestTheLogHasNoWordOfAServer: a server's own text may quote a prompt, or what it
+// has made; the caller gets it masked, the log would not.
+func TestTheLogHasNoWordOfAServer(t *testing.T) {
+	var log bytes.Buffer
+	fails := &server{GenerateFunc: func(context.Context, *generate.Request, func(generate.Chunk) error) error {
+		return generate.Failure(400, "no template for jane.doe@example.com")
+	}}
+	s := openStream(t.Context(), t, open(t, fails, func(o *generate.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) }))
+	if err := s.SendMsg(prompt("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RecvMsg(new(pb.ModelStreamInferResponse)); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Contains(text, "jane.doe") || !strings.Contains(text, "code=InvalidArgument") {
+		t.Errorf("the log says %s", text)
+	}
+}
+
 func TestWhatARequestHoldsIsCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		account := wire.NewBudget(wire.BudgetConfig{PerPrincipal: 3 << 20, All: 1 << 30}).Account("alice")
