@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 
@@ -44,15 +45,30 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// BenchmarkFind looks at the same text as a whole.
+// BenchmarkFind looks at texts as a whole: the same one, one that has to be
+// folded, one in another script, and with all entities.
 func BenchmarkFind(b *testing.B) {
 	text := prose(rand.New(rand.NewPCG(1, 1)), 1<<20, 10)
-	set := setOf(b, common...)
-	var matches []detect.Match
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		matches = set.Find(text, matches[:0])
+	accents := bytes.ReplaceAll(text, []byte("es"), []byte("és"))
+	japanese := bytes.Repeat([]byte("これは日本語の文章で、特に何も含まれていません。"), 1<<20/72)
+	for _, c := range []struct {
+		name string
+		set  *detect.Set
+		text []byte
+	}{
+		{"common", setOf(b, common...), text},
+		{"everything", everything(b), text},
+		{"accents", setOf(b, common...), accents},
+		{"Japanese", setOf(b, common...), japanese},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var matches []detect.Match
+			b.SetBytes(int64(len(c.text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				matches = c.set.Find(c.text, matches[:0])
+			}
+		})
 	}
 }
 

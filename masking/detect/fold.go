@@ -46,6 +46,11 @@ func (t *folded) fold(raw []byte, run ignorable, eof bool) {
 			i += n
 			continue
 		}
+		if n := letters(raw[i:]); n > 0 {
+			t.keep(i, raw[i:i+n])
+			i += n
+			continue
+		}
 		sym, n := symbol(raw[i:], eof)
 		if n == 0 {
 			break

@@ -50,6 +50,24 @@ func plain(b []byte) int {
 	return i
 }
 
+// letters is how many bytes at the beginning of b are letters beyond ASCII that
+// stand for themselves.
+func letters(b []byte) int {
+	if b[0] < 0xC2 {
+		return 0
+	}
+	table := meanings()
+	i := 0
+	for i < len(b) && b[i] >= 0xC2 {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError || r >= 0x10000 || table[r] != meansItself {
+			break
+		}
+		i += n
+	}
+	return i
+}
+
 // special holds the bytes that symbol has to read.
 var special = func() (s [256]bool) {
 	for b := range s {
