@@ -36,13 +36,13 @@ var dateOfBirth = &Detector{
 // verifyDate reports the date that begins at start, if the word for it stands
 // before.
 func verifyDate(w *window, e *entry, start, at int, read func(*window, *cluster) (end int, open bool)) {
-	score := w.contextScore(e, start, 0.2)
-	if score < e.threshold {
-		return
-	}
 	c := w.cluster(start, at)
 	end, open := read(w, c)
-	switch {
+	if end == 0 && !open {
+		return
+	}
+	switch score := w.contextScore(e, start, 0.2); {
+	case score < e.threshold:
 	case open || end == c.lim && !c.final:
 		w.wait(start)
 	case end > 0 && (end == c.lim || !is(w.b[end], isWord) || w.b[end] == 'T'): // 1980-03-12T00:00
