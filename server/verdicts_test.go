@@ -95,6 +95,13 @@ func TestEveryRPCHasAStatedVerdict(t *testing.T) {
 				fmt.Fprintf(&table, " %s |", verdict(g.call(r.name, method, s.request)))
 			}
 			table.WriteString("\n")
+			if web, ok := overREST(name, s.request); ok {
+				fmt.Fprintf(&table, "| %s | %s | REST |", name, s.about)
+				for _, r := range roles {
+					fmt.Fprintf(&table, " %s |", g.webVerdict(r.name, web))
+				}
+				table.WriteString("\n")
+			}
 		}
 	}
 	compareWithDocs(t, "../docs/VERDICTS.md", table.Bytes())

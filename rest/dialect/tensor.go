@@ -57,7 +57,6 @@ type elements struct {
 	kind  datatype
 	count int64
 	most  int64 // elements that the shape has room for; -1 where that is not known yet
-	depth int
 }
 
 // within says what was being read, in Triton's words.
