@@ -80,12 +80,12 @@ func (s *Answers) mask(ctx context.Context, m *wire.Message) (before, masked *wi
 		}
 	}
 	resp := view.Response()
-	final, _ := resp.Parameters().Get(finalKey)
+	final, said := resp.Parameters().Get(finalKey)
 	last, _ := final.Bool()
 	failed := view.ErrorMessage().Len() > 0
 	a := &s.answer
 	a.reset(&s.counts)
-	a.final = last || failed
+	a.final = last || failed && !said // an error that says it is not the last ends no text
 	s.number++
 	s.head.note(resp)
 	if failed {
