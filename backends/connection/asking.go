@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -12,6 +13,7 @@ import (
 func (v *verifier) run(ctx context.Context) {
 	defer v.end()
 	var again <-chan time.Time
+	lost := 0 // questions in a row that the connection did not outlive
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,7 +34,44 @@ func (v *verifier) run(ctx context.Context) {
 		if refused != nil {
 			again = time.After(askAgain)
 		}
-		v.settle(asked, refused, failed)
+		if v.settle(asked, refused, failed) {
+			lost = 0
+			continue
+		}
+		if lost++; lost >= maxLost {
+			v.giveUp()
+		}
+		// grpc-go connects at once after a connection that was made: a server that
+		// breaks off each time must not be asked without a pause.
+		if !pause(ctx, min(time.Duration(lost)*lostPause, askTimeout)) {
+			return
+		}
+	}
+}
+
+// pause lets time pass; false if ctx has ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// errLost is why calls are not made on a connection that never lasts.
+var errLost = errors.New("each connection ended before the server had said what it is")
+
+// giveUp tells those who wait that the server is away.
+func (v *verifier) giveUp() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if waiting := v.now.Load(); !waiting.isKnown() {
+		v.now.Store(unasked)
+		waiting.err = backends.Away(backends.Unsent(errLost))
+		close(waiting.known)
 	}
 }
 
@@ -70,13 +109,13 @@ func (v *verifier) refusal(why string) error {
 	}
 }
 
-// settle gives those who wait their answer, and the calls to come, unless there
-// is a newer connection than the one that was asked.
-func (v *verifier) settle(asked int, refused, failed error) {
+// settle gives those who wait their answer, and the calls to come; false if
+// there is a newer connection than the one that was asked.
+func (v *verifier) settle(asked int, refused, failed error) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if asked != v.made {
-		return
+		return false
 	}
 	waiting, next := v.now.Load(), fine
 	switch {
@@ -90,6 +129,7 @@ func (v *verifier) settle(asked int, refused, failed error) {
 		waiting.err = failed
 		close(waiting.known)
 	}
+	return true
 }
 
 // end lets all calls on: the connection is closed, and says so itself.

@@ -21,6 +21,11 @@ const (
 	// askAgain is how soon a server of the wrong kind is asked again, should
 	// another have taken its place behind the same connection.
 	askAgain = 10 * time.Second
+	// maxLost is after how many connections in a row that did not last the
+	// question the server counts as away.
+	maxLost = 3
+	// lostPause is how much longer each of them makes the pause before the next.
+	lostPause = 100 * time.Millisecond
 )
 
 // verifier asks the server what it is, once after each connecting and again
