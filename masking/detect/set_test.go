@@ -154,6 +154,9 @@ func TestContextReach(t *testing.T) {
 	}
 }
 
+// racing tells that the race detector is on.
+var racing bool
+
 // TestNothingAllocated: clean text costs no memory, whole or streamed.
 func TestNothingAllocated(t *testing.T) {
 	set := everything(t)
@@ -178,6 +181,9 @@ func TestNothingAllocated(t *testing.T) {
 				t.Errorf("%v allocations in a stream", n)
 			}
 			matches = set.Find(text, matches[:0])
+			if racing {
+				return // what is pooled does not stay
+			}
 			// A pool may be emptied by the collector at any time.
 			if n := testing.AllocsPerRun(100, func() { matches = set.Find(text, matches[:0]) }); n > 0.5 {
 				t.Errorf("%v allocations in a whole", n)
