@@ -17,7 +17,6 @@ GET /v2
 GET /v2?x=1
 GET /v2/
 GET /
-GET /v1/models
 POST /v2
 GET /v2/health/live
 GET /v2/health/ready

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import time
 from dataclasses import dataclass, field
 
 import tritonclient.http as triton
@@ -76,15 +77,14 @@ class WebDoor:
         finally:
             connection.close()
 
-    def raw(self, data, seconds=10):
-        """Writes bytes to a connection and reads until the server closes it."""
+    def ask_and_leave(self, method, path, body, seconds):
+        """Sends a request, waits for so long, and closes the connection."""
         host, port = self.address.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=seconds) as s:
-            s.sendall(data)
-            got = b""
-            while part := s.recv(65536):
-                got += part
-            return got
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.address}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        with socket.create_connection((host, int(port)), timeout=10) as s:
+            s.sendall("\r\n".join([*lines, "", body]).encode())
+            time.sleep(seconds)
 
 
 def send(connection, body, chunked):
