@@ -10,8 +10,8 @@ func newMaskCmd() *cobra.Command {
 They need no server and change nothing. The files are those of --policy, or
 those that the configuration names.`,
 		Example: `  sluice mask test --policy policy.yaml --model chat --tensor text_output < answer.txt`,
-		Args:  noArgs,
-		RunE:  showHelp,
+		Args:    noArgs,
+		RunE:    showHelp,
 
 		DisableFlagsInUseLine: true,
 	}
