@@ -95,5 +95,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.write(http.StatusNotFound, textPlain, "Not Found")
 		return
 	}
-	d.mux.ServeHTTP(x, x.request(route.path))
+	ctx, cancel, err := x.deadline(r.Context())
+	if err != nil {
+		x.fail(err, applicationJSON)
+		return
+	}
+	defer cancel()
+	d.mux.ServeHTTP(x, x.request(ctx, route.path))
 }

@@ -134,9 +134,9 @@ func newOutput(x *exchange, accept string) *output {
 	o := &output{x: x, encoding: preferred(accept)}
 	switch o.encoding {
 	case gzipped:
-		o.encoder = gzip.NewWriter(x)
+		o.encoder, _ = gzip.NewWriterLevel(x, flate.BestSpeed) // how much it costs is not the caller's to choose
 	case deflated:
-		o.encoder = zlib.NewWriter(x)
+		o.encoder, _ = zlib.NewWriterLevel(x, flate.BestSpeed)
 	}
 	if o.encoder != nil {
 		x.Header().Set("Content-Encoding", o.encoding)

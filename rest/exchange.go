@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -63,8 +64,8 @@ func (x *exchange) opened(call *access.Call) {
 // request is what the mux gets: no header, query or body of the caller's, so
 // that the gateway's own reading of them, which comes before identity and would
 // make metadata of headers, has nothing to read.
-func (x *exchange) request(path string) *http.Request {
-	ctx := inprocess.WithCaller(context.WithValue(x.http.Context(), exchangeKey{}, x), &x.caller)
+func (x *exchange) request(ctx context.Context, path string) *http.Request {
+	ctx = inprocess.WithCaller(context.WithValue(ctx, exchangeKey{}, x), &x.caller)
 	r := (&http.Request{
 		Method: x.http.Method, URL: &url.URL{Path: path}, Header: make(http.Header), Body: http.NoBody,
 		Proto: x.http.Proto, ProtoMajor: x.http.ProtoMajor, ProtoMinor: x.http.ProtoMinor,
@@ -117,9 +118,9 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // peerOf is the address that a request came from.
 func peerOf(r *http.Request) net.Addr {
-	addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr)
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return &net.UnixAddr{Name: "unknown"}
+		return &net.UnixAddr{Name: "unknown"} // which no rule about addresses trusts
 	}
-	return addr
+	return net.TCPAddrFromAddrPort(addr)
 }

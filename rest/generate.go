@@ -33,14 +33,8 @@ func (d *Door) generateStream(_ http.ResponseWriter, r *http.Request, path map[s
 // request, so that models of either transaction policy answer.
 func (d *Door) generated(r *http.Request, path map[string]string, streaming bool) {
 	x := exchangeOf(r.Context())
-	ctx, cancel, err := x.deadline(r.Context())
-	if err != nil {
-		x.fail(err, applicationJSON)
-		return
-	}
-	defer cancel()
 	x.caller.Metadata[asStatusKey] = asStatus
-	stream, err := d.conn.Open(ctx, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
+	stream, err := d.conn.Open(r.Context(), pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
 	if err != nil {
 		x.fail(err, applicationJSON)
 		return

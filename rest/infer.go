@@ -28,15 +28,9 @@ const (
 // infer serves …/infer.
 func (d *Door) infer(_ http.ResponseWriter, r *http.Request, path map[string]string) {
 	x := exchangeOf(r.Context())
-	ctx, cancel, err := x.deadline(r.Context())
-	if err != nil {
-		x.fail(err, textPlain)
-		return
-	}
-	defer cancel()
 	s := &inferSource{x: x, request: dialect.Infer{Model: modelName(path["name"]), Version: path["version"], JSON: -1}}
 	reply := new(wire.Message)
-	err = d.conn.Invoke(ctx, pb.GRPCInferenceService_ModelInfer_FullMethodName, s, reply)
+	err := d.conn.Invoke(r.Context(), pb.GRPCInferenceService_ModelInfer_FullMethodName, s, reply)
 	defer reply.Free()
 	if err != nil {
 		x.failInfer(err, s.read)
@@ -102,7 +96,7 @@ func (s *inferSource) receive(ctx context.Context, in *wire.Intake) error {
 		return err
 	}
 	if known > int64(in.Max()) {
-		return &dialect.Error{Status: http.StatusBadRequest, Text: fmt.Sprintf("a body of %d bytes exceeds the maximum allowed size of %d bytes", known, in.Max())}
+		return &dialect.Error{Status: http.StatusBadRequest, Text: fmt.Sprintf("the body exceeds the maximum allowed size of %d bytes", in.Max())}
 	}
 	if known > 0 {
 		if err := in.Fits(int(known)); err != nil {

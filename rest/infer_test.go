@@ -294,7 +294,7 @@ func TestADecoupledModelIsRefusedInHTTPsWords(t *testing.T) {
 func TestADeadlineComesInAHeader(t *testing.T) {
 	r := newRig(t)
 	for value, ok := range map[string]bool{"1S": true, "100m": true, "5H": true, "99999999H": true, "1": false, "S": false, "-1S": false, "1.5S": false, "999999999S": false, "1s": false, "": true, "1S1S": false} {
-		for _, path := range []string{inferPath, "/v2/models/m/generate"} {
+		for _, path := range []string{inferPath, "/v2/models/m/generate", "/v2/repository/index"} {
 			w := r.ask("POST", path, map[bool]string{true: empty, false: "{}"}[path == inferPath], "Grpc-Timeout", value)
 			if ok != (w.Code == http.StatusOK) || !ok && w.Code != http.StatusBadRequest {
 				t.Errorf("%q at %s: %s", value, path, said(w))

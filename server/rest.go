@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,6 +27,9 @@ const (
 	// restHeaders bounds a request's headers in bytes: room for a token that is
 	// too long to be refused in words.
 	restHeaders = 128 << 10
+	// restWindow is how much of a body HTTP/2 takes in before the chain has asked
+	// for it: what a stranger can have lie in memory, for each connection.
+	restWindow = 256 << 10
 )
 
 // restDoor makes the HTTP door to the handlers of the gRPC one.
@@ -62,17 +66,26 @@ func (s *Server) restServer(door *rest.Door, tlsConfig *tls.Config) *http.Server
 	return &http.Server{
 		Handler: door, TLSConfig: tlsConfig, Protocols: protocols,
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: int(s.started.Server.Limits.MaxStreams), SendPingTimeout: pingIdle, PingTimeout: pingTimeout},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: int(s.started.Server.Limits.MaxStreams), SendPingTimeout: pingIdle, PingTimeout: pingTimeout,
+			MaxReceiveBufferPerConnection: restWindow, MaxReceiveBufferPerStream: restWindow,
+		},
 		ErrorLog: log.New(&httpLog{s.log}, "", 0),
 	}
 }
 
 // httpLog takes what net/http has to say about connections: nothing that an
-// operator has to act on, and text that a client can choose.
+// operator has to act on, and text that a client can choose; and of panics in
+// the door, whose stack is code's names.
 type httpLog struct{ log *slog.Logger }
 
-// Write logs a line.
+// Write logs a line, or a panic without what it says: that may quote a message.
 func (l *httpLog) Write(line []byte) (int, error) {
+	if bytes.HasPrefix(line, []byte("http: panic serving")) || bytes.HasPrefix(line, []byte("http2: panic serving")) {
+		_, stack, _ := bytes.Cut(line, []byte("\ngoroutine "))
+		l.log.LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("door", "rest"), slog.String("stack", string(stack)))
+		return len(line), nil
+	}
 	l.log.LogAttrs(context.Background(), slog.LevelDebug, "http", slog.String("about", access.Quote(string(line))))
 	return len(line), nil
 }

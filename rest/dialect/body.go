@@ -131,6 +131,9 @@ func (c *control) load(m *pb.RepositoryModelLoadRequest) func([]byte) error {
 		p := &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_StringParam{StringParam: value}}
 		switch {
 		case strings.HasPrefix(name, "file:"):
+			if err := c.in.Charge(base64.RawStdEncoding.DecodedLen(len(value))); err != nil {
+				return err
+			}
 			content, err := decodeBase64(value)
 			if err != nil {
 				return invalid("Unable to decode the base64 content of '%s'", name)
