@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -20,15 +21,19 @@ const (
 	applicationJSON = "application/json"
 )
 
+// parseNoQuery sets grpc-gateway's parser of queries, once: it is one for the
+// whole process, although it looks like an option of one mux.
+var parseNoQuery sync.Once
+
 // newMux returns grpc-gateway's mux speaking the dialect: our marshaler, our
 // errors, methods as they are, paths as they were sent.
 func newMux() *runtime.ServeMux {
+	parseNoQuery.Do(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(noQuery{})) })
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithUnescapingMode(runtime.UnescapingModeLegacy), // which decodes nothing: Path is as sent
 		runtime.WithDisablePathLengthFallback(),                  // a form is no GET
 		runtime.WithDisableHTTPMethodOverride(),                  // the method decides on the verb
-		runtime.SetQueryParameterParser(noQuery{}),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),

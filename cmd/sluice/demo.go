@@ -93,6 +93,7 @@ func welcome(w io.Writer, d server.Demo) {
 	fmt.Fprintf(w, `Sluice is running.
 
   gRPC     %s
+  REST     %s
   metrics  %s
   issuer   %s
   config   %s
@@ -110,8 +111,19 @@ print(client.infer("simple", inputs, headers=token).as_numpy("OUTPUT0"))
 client.unload_model("simple", headers=token); client.load_model("simple", headers=token)
 EOF
 
-Put bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
-`, addr(d.GRPC), addr(d.Metrics), d.Issuer, d.Config, self(), flag, addr(d.GRPC))
+%sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
+`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST))
+}
+
+// overREST is a command for the REST door: dana sees what is masked for alice.
+func overREST(door fmt.Stringer) string {
+	if addr(door) == "off" {
+		return ""
+	}
+	return fmt.Sprintf(`curl -s -H "Authorization: Bearer $TOKEN" http://%s/v2/models/tokens/generate -d '{"text_input": "hi", "exclude_input_in_output": true}'
+
+What that says is masked for alice, and clear for dana.
+`, addr(door))
 }
 
 func addr(a fmt.Stringer) string {
