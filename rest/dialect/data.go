@@ -59,7 +59,8 @@ func (p *Page) elementsOf(o *outputTensor) {
 	}
 }
 
-// numbers writes elements of a fixed width. One that straddles buffers is put together.
+// numbers writes elements of a fixed width. gRPC's buffers end where its frames
+// do, in the middle of an element too: one that straddles them is put together.
 func (p *Page) numbers(o *outputTensor) {
 	width := widths[o.kind]
 	var carry [8]byte
@@ -146,7 +147,9 @@ func (p *Page) strings(o *outputTensor) {
 	}
 }
 
-// bytesWalk walks the elements of a BYTES tensor through its pieces.
+// bytesWalk walks the elements of a BYTES tensor through its pieces: a prefix and
+// an element may be cut anywhere. It keeps nothing of them, so that an element of
+// a gigabyte is written in the pieces that it came in.
 type bytesWalk struct {
 	prefix         [4]byte
 	got            int    // bytes of the prefix

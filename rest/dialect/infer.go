@@ -142,7 +142,8 @@ func (d *inferring) member(key []byte) error {
 // room for how a map grows.
 const keyCost = 128
 
-// remember tells whether a parameter's key is there for the first time.
+// remember tells whether a parameter's key is there for the first time: in the
+// message the last entry of a key would count, and here the first has to.
 func (b *builder) remember(keys map[string]struct{}, key []byte) (bool, error) {
 	if _, known := keys[string(key)]; known {
 		return false, nil
@@ -175,7 +176,8 @@ func (d *inferring) parameter(key []byte) error {
 }
 
 // requestParam reads a parameter's value in the type that gRPC has for it; the
-// zero param is one that does not go on.
+// zero param is one that does not go on. A sequence's id is a uint64 to Triton,
+// which takes an int64_param's bits for it.
 func (d *inferring) requestParam(key []byte) (param, error) {
 	switch name := string(key); name {
 	case "sequence_id":

@@ -92,7 +92,8 @@ func (d *inferring) inputMember(key []byte) error {
 }
 
 // tensorParameters reads a tensor's parameters: those of shared memory, and
-// others as other says. Triton looks at no more of them.
+// others as other says. Triton looks at no more of them, so no more go on: what
+// a backend's gRPC side makes of them is nothing that a caller of REST can ask for.
 func (d *inferring) tensorParameters(m *memory, other func(key []byte) error) error {
 	if d.peek() != '{' {
 		return d.skip() // in which Triton finds no member
@@ -176,7 +177,8 @@ func (in *input) contents() error {
 	}
 }
 
-// endInput checks an input that was read, in Triton's order, and writes it.
+// endInput checks an input that was read, in Triton's order, and writes it. Only
+// now is known what all of its members are, in whichever order they came.
 func (d *inferring) endInput() error {
 	in := &d.input
 	if err := in.contents(); err != nil {

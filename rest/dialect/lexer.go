@@ -53,7 +53,8 @@ type lexer struct {
 	mark     int
 }
 
-// newLexer reads at most n bytes of src.
+// newLexer reads at most n bytes of src: what follows is not JSON, and is not
+// taken from src.
 func newLexer(src io.Reader, n int64, in *wire.Intake) (*lexer, error) {
 	if err := in.Charge(window); err != nil {
 		return nil, err
@@ -170,7 +171,9 @@ func (l *lexer) enter() error {
 }
 
 // object reads an object, whose brace is next, and has each member's value read
-// by member. The key is valid until then.
+// by member. The key is valid until then: an object within may read its own into
+// the same text. Nothing recurses deeper than maxDepth, so that no document can
+// take a goroutine's stack.
 func (l *lexer) object(key *text, member func(key []byte) error) error {
 	if err := l.enter(); err != nil {
 		return err
@@ -237,7 +240,8 @@ func (l *lexer) array(element func() error) error {
 	}
 }
 
-// skip reads a value and forgets it.
+// skip reads a value and forgets it. It checks it as strictly as one that is
+// kept: a body that is no JSON is refused wherever it is not.
 func (l *lexer) skip() error {
 	switch c := l.peek(); c {
 	case '{':
@@ -316,7 +320,8 @@ func (l *lexer) word(word string) error {
 	return nil
 }
 
-// capture reads a value into to as it stands in the document, and returns where it began.
+// capture reads a value into to as it stands in the document, and returns where
+// it began, so that what is wrong with it later is said with its own place.
 func (l *lexer) capture(to *sink) (int64, error) {
 	l.peek()
 	at := l.offset()

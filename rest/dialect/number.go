@@ -134,7 +134,10 @@ func exponentOf(b []byte, i int) (value, end int, ok bool) {
 	return value, i, i > first
 }
 
-// convert makes the double of a token, and consumes it.
+// convert makes the double of a token, and consumes it. An integer below 2^53 and
+// a power of ten up to 10^22 are doubles exactly, so that their product or
+// quotient is rounded once, which is what correct rounding is (Clinger, 1990);
+// everything else is strconv's.
 func (l *lexer) convert(n *number, token []byte, exponent int, exact bool) error {
 	switch {
 	case exact && n.digits < maxExact && exponent >= 0 && exponent < len(exactPowers):
@@ -157,7 +160,8 @@ func (l *lexer) convert(n *number, token []byte, exponent int, exact bool) error
 	return nil
 }
 
-// long reads a number whose integer part has more digits than always fit.
+// long reads a number whose integer part has more digits than always fit: it may
+// still be a uint64, and is a double in any case.
 func (l *lexer) long(b []byte, first, i int, n number) (number, error) {
 	exact, err := strconv.ParseUint(unsafe.String(&b[first], i-first), 10, 64)
 	n, failed := l.rest(b, i, maxDigits+1, n)

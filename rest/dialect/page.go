@@ -37,7 +37,8 @@ func (p *Page) Size() int64 { return p.size + int64(len(p.buf)) }
 // Err is the first error of Flush; after it nothing is written.
 func (p *Page) Err() error { return p.err }
 
-// room has slack bytes free from now on.
+// room has slack bytes free from now on, so that a number can be appended without
+// another look.
 func (p *Page) room() {
 	if cap(p.buf)-len(p.buf) < slack {
 		p.flush()
@@ -96,7 +97,9 @@ const (
 )
 
 // appendFloat writes f so that it reads back to the same double, and as Triton
-// writes it: with a point or an exponent, and NaN and Infinity as such.
+// writes it: with a point or an exponent, and NaN and Infinity as such, which is
+// no JSON but what its clients read. An FP32 is written as the double that it is,
+// with all the digits that takes.
 func appendFloat(b []byte, f float64) []byte {
 	abs := math.Abs(f)
 	switch {

@@ -52,7 +52,8 @@ func (r *response) next() *outputTensor {
 	return &r.outputs[n]
 }
 
-// scanInfer reads m as a ModelInferResponse. The error is the scan's.
+// scanInfer reads m as a ModelInferResponse. The error is the scan's. What the
+// fast way can't read goes the slow way, which says what is wrong with it.
 func (r *response) scanInfer(m *wire.Message) error {
 	r.reset()
 	if b, ok := flat(m); ok && r.read(b) {

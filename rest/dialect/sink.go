@@ -86,7 +86,8 @@ func (s *sink) write(p []byte) error {
 // add is write for the pieces of a text.
 func (s *sink) add(p ...byte) error { return s.write(p) }
 
-// begin leaves room for the head of a field whose length is not known yet.
+// begin leaves room for the head of a field whose length is not known yet, in the
+// buffer where the field begins.
 func (s *sink) begin() error {
 	if _, err := s.room(headRoom); err != nil {
 		return err
@@ -101,7 +102,8 @@ func (s *sink) begin() error {
 func (s *sink) length() int { return s.size - s.head.size }
 
 // end writes the head of the field that began, and closes the gap that a short
-// length leaves.
+// length leaves: protobuf would take a longer varint too, but then there would
+// be two ways to write one message. Only the bytes in the first buffer are moved.
 func (s *sink) end(num protowire.Number) {
 	n := s.length()
 	var head [headRoom]byte
@@ -125,7 +127,8 @@ func (s *sink) end(num protowire.Number) {
 	s.head.buf = nil
 }
 
-// drop takes back what was written of the field since begin, head and all.
+// drop takes back what was written of the field since begin, head and all. What
+// was charged for it stays charged until the message is freed.
 func (s *sink) drop() {
 	for s.cur != s.head.buf {
 		if s.cur != nil {

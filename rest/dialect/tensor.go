@@ -80,7 +80,8 @@ func (e *elements) list() error {
 	})
 }
 
-// element reads one element.
+// element reads one element. One too many is an error as soon as it is seen, so
+// that data without end does not fill its caller's budget first.
 func (e *elements) element() error {
 	if e.tooMany() {
 		return e.other(wrongShape)
@@ -153,6 +154,7 @@ func (e *elements) integer(v uint64) error {
 }
 
 // bytes reads a string as an element of a BYTES tensor: its length, then itself.
+// The length's place stays where it is, whatever buffers the text goes on in.
 func (e *elements) bytes() error {
 	if e.peek() != '"' {
 		return e.other(notString)
