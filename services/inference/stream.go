@@ -226,6 +226,9 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 	return nil, nil
 }
 
+// maxMembers is how many replicas a request is led to at most, should each be away.
+const maxMembers = 3
+
 // lead finds the upstream of a request, or why it goes no further.
 func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) (u *upstream, opened bool, refused *access.Error, err error) {
 	b, refused := r.service.find(r.ctx, model)
@@ -235,7 +238,7 @@ func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) 
 	if refused, err = r.check(b, view); refused != nil || err != nil {
 		return nil, false, refused, err
 	}
-	for again := false; ; again = true {
+	for tries := 1; ; tries++ {
 		member, refused := r.member(b, view)
 		if refused != nil {
 			return nil, false, refused, nil
@@ -250,8 +253,10 @@ func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) 
 		switch failed, _ := access.AsError(err); {
 		case failed != nil && failed.Kind == access.Unimplemented:
 			return nil, false, failed, nil // of this backend; the stream's other requests go on
-		case again || member == b || failed == nil || failed.Kind != access.Unavailable:
+		case member == b || failed == nil || failed.Kind != access.Unavailable:
 			return u, opened, nil, err
+		case tries == maxMembers:
+			return nil, false, failed, nil // of the replicas; the stream is not theirs alone
 		}
 	}
 }
