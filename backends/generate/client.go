@@ -205,6 +205,8 @@ func (s *EventStream) Next() ([]byte, error) {
 	switch {
 	case err == nil:
 		return data, nil
+	case s.ctx.Err() != nil: // what the server then does with its answer is no matter
+		return nil, broken(s.ctx, err)
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		s.ended = true
 		return nil, io.EOF
