@@ -255,8 +255,10 @@ func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) 
 			return nil, false, failed, nil // of this backend; the stream's other requests go on
 		case member == b || failed == nil || failed.Kind != access.Unavailable:
 			return u, opened, nil, err
+		case tries == maxMembers && len(r.upstreams) > 0:
+			return nil, false, failed, nil // the stream has been others' too, and goes on
 		case tries == maxMembers:
-			return nil, false, failed, nil // of the replicas; the stream is not theirs alone
+			return nil, false, nil, err
 		}
 	}
 }
