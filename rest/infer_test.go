@@ -305,3 +305,17 @@ func TestADeadlineComesInAHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestANameThatIsNoTextIsRefused when the message is looked into: protobuf has no
+// such names.
+func TestANameThatIsNoTextIsRefused(t *testing.T) {
+	r := newRig(t)
+	for _, body := range []string{
+		`{"inputs":[{"name":"I` + "\xff" + `","shape":[1],"datatype":"UINT8","data":[1]}]}`, `{"id":"` + "\xff" + `","inputs":[]}`, `{"inputs":[],"parameters":{"` + "\xff" + `":1}}`,
+	} {
+		if w := r.ask("POST", inferPath, body); w.Code != http.StatusBadRequest {
+			t.Errorf("%q: %s", body, said(w))
+		}
+		r.last()
+	}
+}

@@ -41,6 +41,12 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if !utf8.Valid(body) { // a name that is none makes a message that the chain refuses
+			if m, err := receive(t, &dialect.Infer{Model: "m", JSON: -1}, bytes.NewReader(body)); err == nil {
+				m.Free()
+			}
+			return
+		}
 		got, err := decode(t, &dialect.Infer{Model: "m", JSON: -1}, string(body))
 		cut, errCut := receive(t, &dialect.Infer{Model: "m", JSON: -1}, iotest.OneByteReader(bytes.NewReader(body)))
 		if (err == nil) != (errCut == nil) || err != nil && err.Error() != errCut.Error() {
@@ -61,7 +67,7 @@ func FuzzJSON(f *testing.F) {
 			t.Fatal("encoding/json refuses what is taken")
 		}
 		var plain plainRequest
-		if err != nil || !utf8.Valid(body) || ambiguous(body) || json.Unmarshal(body, &plain) != nil {
+		if err != nil || ambiguous(body) || json.Unmarshal(body, &plain) != nil {
 			return
 		}
 		compare(t, got, plain)
