@@ -61,7 +61,7 @@ func sequenceOf(view wire.InferRequest) (s sequence, ok bool, refused *access.Er
 		}
 		s.id = textID(text)
 	default:
-		return sequence{}, false, malformed(sequenceID, "a number or a string")
+		return sequence{}, false, wrongType(sequenceID, "int64_param or string_param")
 	}
 	if s.start, refused = flag(parameters, sequenceStart); refused == nil {
 		s.end, refused = flag(parameters, sequenceEnd)
@@ -76,7 +76,7 @@ func flag(parameters wire.Parameters, key string) (bool, *access.Error) {
 	}
 	value, ok := p.Bool()
 	if !ok {
-		return false, malformed(key, "true or false")
+		return false, wrongType(key, "bool_param")
 	}
 	return value, nil
 }
@@ -98,6 +98,14 @@ func textID(text wire.Span) string {
 		return "=" + string(sum[:])
 	}
 	return "'" + text.String()
+}
+
+// wrongType is a parameter's error in Triton's words, which clients test for.
+func wrongType(key, want string) *access.Error {
+	return &access.Error{
+		Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: "invalid value type for '" + key + "' parameter, expected " + want + ".",
+	}
 }
 
 func malformed(key, kind string) *access.Error {
