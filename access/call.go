@@ -34,11 +34,22 @@ type Call struct {
 	Metadata map[string][]string
 
 	Principal *Principal // nil until identity has spoken
-	Verb      Verb
-	Model     string
-	Version   string
-	Backend   string
-	Decision  Decision
+	// Session is the id of the session that the call is part of.
+	Session  string
+	Verb     Verb
+	Model    string
+	Version  string
+	Backend  string
+	Decision Decision
+	// Guard is the guard that denied the call or had it wait; WouldHave are those
+	// that only observe and had something to say.
+	Guard     string
+	WouldHave []string
+	// Needs are the approvals that guards ask for, of the call or of the message of
+	// a stream that is being read.
+	Needs []*Need
+	// Approval is what let a call through that needed it, or what it waited for.
+	Approval *Approval
 	// Masking tells that the call's answer is masked: nothing else of the
 	// backend's that could carry its text goes to the caller.
 	Masking bool
@@ -48,6 +59,10 @@ type Call struct {
 	// Refused is the refusal that ended the call, if Sluice itself ended it.
 	Refused *Error
 
+	// Intent, if set, writes down what is about to be done; what it returns ends
+	// the call. It is set by the record and called when all has been decided.
+	Intent func(context.Context) error
+
 	// OnMessage, if set, hears each decision on a message of a stream: policy's,
 	// and a second one where the request or one of its answers is refused
 	// after that. It is safe for concurrent use: one goroutine reads the stream's
@@ -56,6 +71,18 @@ type Call struct {
 	// OnMasked, if set, hears what masking found in one answer of a model, on the
 	// goroutine that sends the answer.
 	OnMasked func(Found)
+}
+
+// Approval is what people said to a call.
+type Approval struct {
+	// Request and Grant are their ids; Approvers the ids of the principals who
+	// approved or denied.
+	Request, Grant string
+	Approvers      []string
+	// BreakGlass tells that the caller gave himself the grant.
+	BreakGlass bool
+	// Waited is how long the call was held.
+	Waited time.Duration
 }
 
 // Found is how many spans of an entity masking found in one answer.
@@ -89,6 +116,10 @@ type Message struct {
 	Model    string
 	Decision Decision
 	Refused  *Error
+	// Guard, WouldHave and Approval are those of [Call], of this message.
+	Guard     string
+	WouldHave []string
+	Approval  *Approval
 }
 
 // Note writes down how the call ended, if it was an [Error] of Sluice's own and

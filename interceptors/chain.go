@@ -27,8 +27,12 @@ const (
 	Telemetry = "telemetry"
 	Record    = "record"
 	Identity  = "identity"
+	Session   = "session"
 	Limits    = "limits"
 	Policy    = "policy"
+	Guards    = "guards"
+	Approval  = "approval"
+	Intent    = "intent"
 	Masking   = "masking"
 )
 
@@ -39,8 +43,12 @@ var order = []struct{ name, reason string }{
 	{Telemetry, "opens the call that all others write into, and counts refusals too"},
 	{Record, "is closed after everything inside has spoken, so refusals are recorded and the recorded answer is the one that leaves"},
 	{Identity, "decides on headers, before a byte of the message is read"},
+	{Session, "ends the calls of who was put out, before anything is read for him"},
 	{Limits, "reads the message on the account of a principal that is known"},
 	{Policy, "decides on who calls and on what the message says"},
+	{Guards, "look into the request of who may call at all"},
+	{Approval, "waits for people where a guard asks for them"},
+	{Intent, "writes down what is about to be done, once all has been decided and before it is done"},
 	{Masking, "masks what policy has let through before any other step sees the answer"},
 }
 

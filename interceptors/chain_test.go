@@ -19,7 +19,7 @@ import (
 )
 
 // order as DESIGN draws it.
-var order = []string{"recovery", "telemetry", "record", "identity", "limits", "policy", "masking"}
+var order = []string{"recovery", "telemetry", "record", "identity", "session", "limits", "policy", "guards", "approval", "intent", "masking"}
 
 // tracing returns steps of the given names that note when a call passes.
 func tracing(names []string, passed *[]string) []interceptors.Step {
@@ -52,9 +52,9 @@ func TestOnlyTheRightOrderIsAChain(t *testing.T) {
 	}{
 		"the order":        {order, ""},
 		"none":             {nil, "0 steps"},
-		"one is missing":   {order[1:], "6 steps"},
-		"one comes twice":  {append(slices.Clone(order[:6]), "limits"), `"limits", want "masking"`},
-		"one is not known": {append(slices.Clone(order[:6]), "magic"), `"magic", want "masking"`},
+		"one is missing":   {order[1:], "10 steps"},
+		"one comes twice":  {append(slices.Clone(order[:10]), "limits"), `"limits", want "masking"`},
+		"one is not known": {append(slices.Clone(order[:10]), "magic"), `"magic", want "masking"`},
 	}
 	for i := range order {
 		for j := range i {

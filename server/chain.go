@@ -11,11 +11,14 @@ import (
 
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/interceptors/approval"
+	"github.com/sluice-gateway/sluice/interceptors/guards"
 	"github.com/sluice-gateway/sluice/interceptors/identity"
 	"github.com/sluice-gateway/sluice/interceptors/limits"
 	"github.com/sluice-gateway/sluice/interceptors/masking"
 	"github.com/sluice-gateway/sluice/interceptors/policy"
 	"github.com/sluice-gateway/sluice/interceptors/record"
+	"github.com/sluice-gateway/sluice/interceptors/session"
 	"github.com/sluice-gateway/sluice/interceptors/telemetry"
 	rules "github.com/sluice-gateway/sluice/masking"
 )
@@ -35,6 +38,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		}).Step(),
 		(&record.Recorder{Log: s.log}).Step(),
 		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
+		(&session.Gate{}).Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
 		(&policy.Gate{
 			Engine: s.engine, Regions: s.regions,
@@ -42,6 +46,9 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 				return s.state.Load().service.Dependents(ctx, model)
 			},
 		}).Step(),
+		(&guards.Gate{}).Step(),
+		(&approval.Gate{}).Step(),
+		record.Intent(),
 		(&masking.Gate{Engine: s.masking, Facts: s.facts}).Step(),
 	)
 }
