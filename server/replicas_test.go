@@ -91,7 +91,7 @@ func TestAReplicaDiesUnderLoad(t *testing.T) {
 					answered.Add(1)
 				} else if ctx.Err() == nil {
 					failed.Add(1)
-					t.Logf("failed: %v", err)
+					t.Errorf("failed: %v", err)
 					return
 				}
 			}
@@ -108,9 +108,7 @@ func TestAReplicaDiesUnderLoad(t *testing.T) {
 	soon(t, 5*time.Second, "traffic is back", func() bool { return dead.calls.Load() > atDeath+5 })
 	stop()
 	load.Wait()
-	// A call can find the one replica dead and the next one's place taken on a
-	// machine that is starved: that is seen once in some thousand.
-	if failed.Load()*1000 > answered.Load() {
+	if failed.Load() != 0 {
 		t.Errorf("%d of %d failed", failed.Load(), answered.Load())
 	}
 }

@@ -7,9 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -105,9 +103,9 @@ func (p *Pool) anywhere(ctx context.Context, c call, model string, repeatable bo
 		if m == nil {
 			return errNobody()
 		}
-		begun, err := m.try(ctx, c)
+		answered, err := m.try(ctx, c)
 		done(err)
-		if err == nil || begun || n+1 == maxTries || ctx.Err() != nil || !c.whole() || len(p.all()) < n+2 {
+		if err == nil || answered || n+1 == maxTries || ctx.Err() != nil || !c.whole() || len(p.all()) < n+2 {
 			return err
 		}
 		if !backends.IsUnsent(err) {
@@ -153,13 +151,11 @@ func (p *Pool) admit(model string, tried []*member) (*member, func(error)) {
 }
 
 // try is count for a call that may be repeated: it tells besides whether an
-// answer has begun.
-func (m *member) try(ctx context.Context, c call) (begun bool, err error) {
-	var header metadata.MD
-	c.opts = append(c.opts[:len(c.opts):len(c.opts)], grpc.Header(&header))
-	err = m.count(ctx, c)
-	if err == nil || len(header) > 0 {
-		return true, err
+// answer is there. Headers are none: a server that is killed between those and
+// the end of its answer has given nobody anything.
+func (m *member) try(ctx context.Context, c call) (answered bool, err error) {
+	if err = m.count(ctx, c); err == nil {
+		return true, nil
 	}
 	answer, ok := c.resp.(*wire.Message)
 	return ok && answer.Len() > 0, err
