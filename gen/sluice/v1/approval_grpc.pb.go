@@ -34,14 +34,14 @@ const (
 // caller sees his own requests and those that he may decide; who holds the
 // verb admin or audit_read sees all. What he may not see is NOT_FOUND.
 type ApprovalServiceClient interface {
-	// ListApprovals lists approval requests, the newest first.
+	// ListApprovals lists approval requests, the oldest first.
 	ListApprovals(ctx context.Context, in *ListApprovalsRequest, opts ...grpc.CallOption) (*ListApprovalsResponse, error)
 	// GetApproval reads one approval request.
 	GetApproval(ctx context.Context, in *GetApprovalRequest, opts ...grpc.CallOption) (*GetApprovalResponse, error)
 	// Approve agrees. It needs a person who is in one of the groups that the request
 	// names, holds the verb approve on its model, and is not the requester.
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
-	// Deny does not agree: one is enough. The requester may take back his own.
+	// Deny does not agree: one person is enough, and what others have said is void.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
 	// WatchApprovals sends the open requests that the caller may see, then each
 	// change of one, until the caller or his token ends.
@@ -123,14 +123,14 @@ type ApprovalService_WatchApprovalsClient = grpc.ServerStreamingClient[WatchAppr
 // caller sees his own requests and those that he may decide; who holds the
 // verb admin or audit_read sees all. What he may not see is NOT_FOUND.
 type ApprovalServiceServer interface {
-	// ListApprovals lists approval requests, the newest first.
+	// ListApprovals lists approval requests, the oldest first.
 	ListApprovals(context.Context, *ListApprovalsRequest) (*ListApprovalsResponse, error)
 	// GetApproval reads one approval request.
 	GetApproval(context.Context, *GetApprovalRequest) (*GetApprovalResponse, error)
 	// Approve agrees. It needs a person who is in one of the groups that the request
 	// names, holds the verb approve on its model, and is not the requester.
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
-	// Deny does not agree: one is enough. The requester may take back his own.
+	// Deny does not agree: one person is enough, and what others have said is void.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)
 	// WatchApprovals sends the open requests that the caller may see, then each
 	// change of one, until the caller or his token ends.

@@ -31,10 +31,10 @@ const (
 // grants and those that he approved or could revoke; with the verb admin or
 // audit_read all.
 type GrantServiceClient interface {
-	// ListGrants lists grants, the newest first.
+	// ListGrants lists grants, the oldest first.
 	ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error)
 	// RevokeGrant ends a grant at once; a running stream ends at its next message.
-	// Who may: who holds it, who may approve it, and admins.
+	// Who may: who holds it, the people who could approve it, and admins.
 	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
 }
 
@@ -74,10 +74,10 @@ func (c *grantServiceClient) RevokeGrant(ctx context.Context, in *RevokeGrantReq
 // grants and those that he approved or could revoke; with the verb admin or
 // audit_read all.
 type GrantServiceServer interface {
-	// ListGrants lists grants, the newest first.
+	// ListGrants lists grants, the oldest first.
 	ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error)
 	// RevokeGrant ends a grant at once; a running stream ends at its next message.
-	// Who may: who holds it, who may approve it, and admins.
+	// Who may: who holds it, the people who could approve it, and admins.
 	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
 	mustEmbedUnimplementedGrantServiceServer()
 }
