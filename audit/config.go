@@ -13,39 +13,40 @@ import (
 type Config struct {
 	// SQLite is the path of the log's database file; by default it is beside the
 	// store's, with the ending .audit.db. "off" records nothing.
-	SQLite string `yaml:"sqlite" reload:"restart"`
+	SQLite string `yaml:"sqlite"`
 	// Key is the path of the file with the key that signs checkpoints, made with the
 	// first start; by default it is beside the log, with the ending .key. Keep it
 	// where those who can write to the log can't read it.
-	Key string `yaml:"key" reload:"restart"`
+	Key string `yaml:"key"`
 	// Strict lists the verbs of which nothing is done before it is written: their
 	// calls wait for the disk twice.
-	Strict []string `yaml:"strict" reload:"restart"`
+	Strict []string `yaml:"strict"`
 	// OnFailure says what happens to other calls while records can't be written and
 	// the queue is full: refuse, or continue, which loses records and counts them.
-	OnFailure string `yaml:"on_failure" reload:"restart"`
+	OnFailure string `yaml:"on_failure"`
 	// Queue is how many records wait to be written, at most.
-	Queue int `yaml:"queue" reload:"restart"`
+	Queue int `yaml:"queue"`
 	// Wait is how long a call waits for its record to be written, or for room in the
 	// queue, before it is refused.
-	Wait time.Duration `yaml:"wait" reload:"restart"`
+	Wait time.Duration `yaml:"wait"`
 	// Batch is how long records are gathered before they are written together: what
 	// a crash can lose of calls that are not strict.
-	Batch time.Duration `yaml:"batch" reload:"restart"`
+	Batch time.Duration `yaml:"batch"`
 	// Retain is how long records are kept; 0 is for ever. Their hashes stay.
-	Retain time.Duration `yaml:"retain" reload:"restart"`
+	Retain time.Duration `yaml:"retain"`
 	// Strangers is how many refusals of callers without identity are recorded one by
 	// one, for each address and minute; more are counted.
-	Strangers int `yaml:"strangers" reload:"restart"`
+	Strangers int `yaml:"strangers"`
 	// Checkpoint says when the log is signed, and where that is made known.
-	Checkpoint CheckpointConfig `yaml:"checkpoint" reload:"restart"`
+	Checkpoint CheckpointConfig `yaml:"checkpoint"`
 }
 
 // CheckpointConfig says when the log is signed.
 type CheckpointConfig struct {
-	// Records is after how many records, Every after what time at most.
-	Records int           `yaml:"records"`
-	Every   time.Duration `yaml:"every"`
+	// Records is after how many records, at the latest.
+	Records int `yaml:"records"`
+	// Every is after what time, if there was any record.
+	Every time.Duration `yaml:"every"`
 	// File gets each checkpoint appended. On a file system where what is written
 	// can't be changed, not even the operator can rewrite the log unseen.
 	File string `yaml:"file"`

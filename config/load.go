@@ -138,6 +138,7 @@ func (c *Config) anchor(dir string) {
 		c.Policy[i] = anchored(c.Policy[i], dir)
 	}
 	c.Store.SQLite = anchored(c.Store.SQLite, dir)
+	c.anchorAudit(dir)
 }
 
 // anchor makes relative the paths of all values below what into points to that

@@ -136,7 +136,7 @@ func TestLoadProblems(t *testing.T) {
 			":1:1: policy: is missing: without a policy nobody may do anything; write policy: [policy.yaml]",
 		}},
 		"unknown key":    {"more", "backend: []", []string{`:5:1: backend: unknown key (did you mean "backends"?)`}},
-		"audit":          {"more", "audit: { payloads: masked }", []string{":5:1: audit: is not supported by this version yet; take the key out"}},
+		"audit":          {"more", "audit: { payloads: masked }", []string{":5:10: audit.payloads: is not supported by this version yet; take the key out"}},
 		"guards":         {"more", "guards: []", []string{":5:1: guards: is not supported by this version yet; take the key out (and it is a key of policy files)"}},
 		"masking":        {"more", "masking: []", []string{":5:1: masking: is a key of policy files; write it in one of those that policy lists"}},
 		"access":         {"more", "access: []", []string{":5:1: access: is not supported by this version yet"}},
@@ -240,7 +240,7 @@ func TestLoadNothing(t *testing.T) {
 // files and of their lines.
 func TestLoadReportsAllFilesAtOnce(t *testing.T) {
 	path := lay(t, map[string]string{
-		"sluice.yaml": document(map[string]string{"server": "server: { grpc: x, ready: 5 }", "policy": "policy: [policy.yaml, none.yaml]", "more": "audit: {}"}),
+		"sluice.yaml": document(map[string]string{"server": "server: { grpc: x, ready: 5 }", "policy": "policy: [policy.yaml, none.yaml]", "more": "audit: { queue: 1 }"}),
 		"policy.yaml": "bindings: 5\nroles: []\n",
 	})
 	_, problems := config.Load(path)
@@ -248,7 +248,7 @@ func TestLoadReportsAllFilesAtOnce(t *testing.T) {
 		":1:11: server.grpc: must be host:port",
 		":1:20: server.ready: must be a string",
 		":4:23: policy[1]: $DIR/none.yaml cannot be read",
-		":5:1: audit: is not supported",
+		":5:10: audit.queue: must be between 100 and 10000000",
 		"policy.yaml:1:1: bindings: must be a list",
 		"policy.yaml:2:1: roles: must be a mapping",
 	})

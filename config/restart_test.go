@@ -33,6 +33,7 @@ func TestNeedRestart(t *testing.T) {
 		"memory":          {func(c *config.Config) { c.Server.Memory.GCPercent++ }, []string{"server.memory"}},
 		"sqlite":          {func(c *config.Config) { c.Store.SQLite = "a" }, []string{"store"}},
 		"postgres":        {func(c *config.Config) { c.Store.Postgres = reference("${A}") }, []string{"store"}},
+		"audit":           {func(c *config.Config) { c.Audit.Queue++ }, []string{"audit"}},
 		"several":         {func(c *config.Config) { c.Server.GRPC, c.Server.Console = "a", "b" }, []string{"server.grpc", "server.console"}},
 		"probes":          {func(c *config.Config) { c.Server.Probes = "authenticated" }, nil},
 		"ready":           {func(c *config.Config) { c.Server.Ready = "all" }, nil},

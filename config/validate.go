@@ -33,6 +33,7 @@ func (c *Config) Validate() []access.Problem {
 		f.add("store", "sqlite and postgres exclude each other")
 	}
 	f.backends(c)
+	f.under("audit", c.Audit.Validate())
 	f.references(c)
 	if len(c.Policy) == 0 {
 		f.add("policy", "is missing: without a policy nobody may do anything; write policy: [policy.yaml]")

@@ -70,20 +70,9 @@ func (p *page) section(title, path string, v reflect.Value, restart bool) error 
 		text = title + " " + rest
 	}
 	fmt.Fprintf(p, "\n## %s\n%s\n\n| key | takes | default | meaning |\n| --- | --- | --- | --- |\n", title, inKeys(v.Type(), text))
-	var inner []func() error
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if key == "" || key == "-" || refused(path, key) {
-			continue
-		}
-		marked := restart || f.Tag.Get("reload") == "restart"
-		if err := p.row(v.Type(), f, v.Field(i), key, marked); err != nil {
-			return err
-		}
-		if below, name, ok := inside(v.Field(i), path+key); ok {
-			inner = append(inner, func() error { return p.section("`"+name+"`", name+".", below, marked) })
-		}
+	inner, err := p.rows(path, v, restart)
+	if err != nil {
+		return err
 	}
 	for _, write := range inner {
 		if err := write(); err != nil {
@@ -91,6 +80,34 @@ func (p *page) section(title, path string, v reflect.Value, restart bool) error 
 		}
 	}
 	return nil
+}
+
+// rows writes a row for each key of a struct, and returns what writes the
+// sections of the structs inside of it.
+func (p *page) rows(path string, v reflect.Value, restart bool) (inner []func() error, err error) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			below, err := p.rows(path, v.Field(i), restart)
+			if err != nil {
+				return nil, err
+			}
+			inner = append(inner, below...)
+			continue
+		}
+		if key == "" || key == "-" || refused(path, key) {
+			continue
+		}
+		marked := restart || f.Tag.Get("reload") == "restart"
+		if err := p.row(v.Type(), f, v.Field(i), key, marked); err != nil {
+			return nil, err
+		}
+		if below, name, ok := inside(v.Field(i), path+key); ok {
+			inner = append(inner, func() error { return p.section("`"+name+"`", name+".", below, marked) })
+		}
+	}
+	return inner, nil
 }
 
 func refused(path, key string) bool {
