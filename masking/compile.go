@@ -16,6 +16,8 @@ type Policy struct {
 	rules  []*rule
 	models cache[string, *modelRules]
 	sets   cache[ruleSet, *set]
+
+	recordings cache[string, *Recording]
 }
 
 // rule is a [Rule] as compiled.
