@@ -65,6 +65,8 @@ type Ask struct {
 	Digest [32]byte
 	// Reason and Ticket are what the requester says for it.
 	Reason, Ticket string
+	// Origin is where the call came from.
+	Origin Origin
 	// Show makes what the approver sees; it is called at most once, and only where
 	// a request is made.
 	Show func() *Summary
@@ -86,6 +88,9 @@ func (e *Engine) Admit(ctx context.Context, a *Ask) (*access.Approval, error) {
 // Answer is what an approver says.
 type Answer struct {
 	Reason string
+	// Digest, if not empty, is that of the request which was looked at: nothing
+	// happens if it is another.
+	Digest string
 	// For, if not zero, is how long the grant lasts: not longer than was asked for.
 	For time.Duration
 }
@@ -98,7 +103,8 @@ func (e *Engine) Approve(ctx context.Context, who *access.Principal, id string, 
 }
 
 // Deny denies a pending request, whatever others have said before. The same call
-// is refused until the request would have expired.
+// is refused until the request would have expired. The requester takes back his
+// own so, and may ask again.
 func (e *Engine) Deny(ctx context.Context, who *access.Principal, id string, a Answer) (*Request, error) {
 	return nil, errUnbuilt
 }
@@ -126,8 +132,9 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Request { return nil }
 
 // Want is access that is asked for ahead.
 type Want struct {
-	Verb           access.Verb
-	Model          string
+	Verb  access.Verb
+	Model string
+	// For is how long the grant is to last; 0 is as long as may be.
 	For            time.Duration
 	Reason, Ticket string
 }
@@ -165,6 +172,13 @@ func (e *Engine) Revoke(ctx context.Context, who *access.Principal, id, reason s
 func (e *Engine) Allows(who *access.Principal, verb access.Verb, model string) *access.Approval {
 	return nil
 }
+
+// MayAsk tells whether an access entry lets who ask for verb on model, so that a
+// refusal can say so.
+func (e *Engine) MayAsk(who *access.Principal, verb access.Verb, model string) bool { return false }
+
+// Held is how many calls this replica holds for a request.
+func (e *Engine) Held(request string) int { return 0 }
 
 // Sees tells whether who has a grant of any verb on model, which makes it visible
 // to him.

@@ -35,17 +35,18 @@ const (
 	Approved State = "approved"
 	Denied   State = "denied"
 	Expired  State = "expired"
-	// Void is a request whose guard or access entry says something else now.
+	// Cancelled is one that its requester took back.
+	Cancelled State = "cancelled"
+	// Void is a request or grant whose guard or access entry says something else now.
 	Void State = "void"
 )
 
-// The states of grants. Only a live one changes, and once.
+// The states of grants; [Expired] and [Void] are two more. Only a live one
+// changes, and once.
 const (
 	Live    State = "live"
+	Used    State = "used"
 	Revoked State = "revoked"
-	// Ended is a grant whose time or uses are over, or whose guard or access entry
-	// says something else now.
-	Ended State = "ended"
 )
 
 // Source says where a request or grant comes from.
@@ -86,6 +87,8 @@ type Vote struct {
 	By     Person    `json:"by"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason,omitempty"`
+	// For is how long the approver lets the grant last, if not as long as asked.
+	For time.Duration `json:"for,omitempty"`
 }
 
 // Request is one request for approval, as it is kept and shown. Text that the
@@ -109,26 +112,38 @@ type Request struct {
 	// access entry, said then.
 	Guard      string `json:"guard,omitempty"`
 	Definition string `json:"definition"`
-	// By, Count, Scope and Uses are the terms; Lasts is how long the grant will.
-	By    []string      `json:"by"`
-	Count int           `json:"count"`
-	Scope access.Scope  `json:"scope,omitempty"`
-	Uses  int           `json:"uses,omitempty"`
-	Lasts time.Duration `json:"lasts"`
+	// By to Uses are the terms; Lasts is how long the grant will.
+	By     []string      `json:"by"`
+	Count  int           `json:"count"`
+	Within time.Duration `json:"within"`
+	Lasts  time.Duration `json:"lasts"`
+	Mode   access.Mode   `json:"mode,omitempty"`
+	Scope  access.Scope  `json:"scope,omitempty"`
+	Uses   int           `json:"uses,omitempty"`
 	// Reason and Ticket are the requester's.
 	Reason string `json:"reason,omitempty"`
 	Ticket string `json:"ticket,omitempty"`
-	// Covers is what the approver is shown of the call.
+	// Covers is what the approver is shown of the call; nil with scope model.
 	Covers *Summary `json:"covers,omitempty"`
+	// Origin is where the call came from.
+	Origin Origin `json:"origin,omitzero"`
 
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
-	// Approvals and Denial are what people said; Decided is when it was over.
+	// Approvals and Denial are what people said; the requester's own denial is his
+	// taking it back. Ended is when it was over, however.
 	Approvals []Vote    `json:"approvals,omitempty"`
 	Denial    *Vote     `json:"denial,omitempty"`
-	Decided   time.Time `json:"decided,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`
 	// Grant is the id of the grant that the approval made.
 	Grant string `json:"grant,omitempty"`
+}
+
+// Origin is where a call came from.
+type Origin struct {
+	RPC     string `json:"rpc,omitempty"`
+	Peer    string `json:"peer,omitempty"`
+	Session string `json:"session,omitempty"`
 }
 
 // Grant is a time-boxed permission.
@@ -153,6 +168,7 @@ type Grant struct {
 	By        []string `json:"by,omitempty"`
 	Approvals []Vote   `json:"approvals,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
+	Ticket    string   `json:"ticket,omitempty"`
 	// Uses is how many calls it is good for (0 is any number), Used how many of
 	// them are gone; only counted ones count.
 	Uses int `json:"uses,omitempty"`
@@ -160,8 +176,9 @@ type Grant struct {
 	// Granted and Until bound it; it never lasts longer than the time between.
 	Granted time.Time `json:"granted"`
 	Until   time.Time `json:"until"`
-	// Revocation is who revoked it, when and why.
-	Revocation *Vote `json:"revocation,omitempty"`
+	// Ended is when it was over, however; Revocation is who revoked it and why.
+	Ended      time.Time `json:"ended,omitzero"`
+	Revocation *Vote     `json:"revocation,omitempty"`
 }
 
 // MayApprove says why who may not approve or deny the request, whatever his
