@@ -35,8 +35,10 @@ const (
 	ApprovalState_APPROVAL_STATE_DENIED   ApprovalState = 3
 	// Nobody decided in time.
 	ApprovalState_APPROVAL_STATE_EXPIRED ApprovalState = 4
+	// The requester took it back.
+	ApprovalState_APPROVAL_STATE_CANCELLED ApprovalState = 5
 	// What asked for it is not in the policy any more, or says something else.
-	ApprovalState_APPROVAL_STATE_VOID ApprovalState = 5
+	ApprovalState_APPROVAL_STATE_VOID ApprovalState = 6
 )
 
 // Enum value maps for ApprovalState.
@@ -47,7 +49,8 @@ var (
 		2: "APPROVAL_STATE_APPROVED",
 		3: "APPROVAL_STATE_DENIED",
 		4: "APPROVAL_STATE_EXPIRED",
-		5: "APPROVAL_STATE_VOID",
+		5: "APPROVAL_STATE_CANCELLED",
+		6: "APPROVAL_STATE_VOID",
 	}
 	ApprovalState_value = map[string]int32{
 		"APPROVAL_STATE_UNSPECIFIED": 0,
@@ -55,7 +58,8 @@ var (
 		"APPROVAL_STATE_APPROVED":    2,
 		"APPROVAL_STATE_DENIED":      3,
 		"APPROVAL_STATE_EXPIRED":     4,
-		"APPROVAL_STATE_VOID":        5,
+		"APPROVAL_STATE_CANCELLED":   5,
+		"APPROVAL_STATE_VOID":        6,
 	}
 )
 
@@ -192,11 +196,13 @@ func (ApprovalMode) EnumDescriptor() ([]byte, []int) {
 type CoveredPartKind int32
 
 const (
-	CoveredPartKind_COVERED_PART_KIND_UNSPECIFIED CoveredPartKind = 0
-	CoveredPartKind_COVERED_PART_KIND_PARAMETER   CoveredPartKind = 1
-	CoveredPartKind_COVERED_PART_KIND_INPUT       CoveredPartKind = 2
-	CoveredPartKind_COVERED_PART_KIND_OUTPUT      CoveredPartKind = 3
-	CoveredPartKind_COVERED_PART_KIND_FILE        CoveredPartKind = 4
+	CoveredPartKind_COVERED_PART_KIND_UNSPECIFIED   CoveredPartKind = 0
+	CoveredPartKind_COVERED_PART_KIND_PARAMETER     CoveredPartKind = 1
+	CoveredPartKind_COVERED_PART_KIND_INPUT         CoveredPartKind = 2
+	CoveredPartKind_COVERED_PART_KIND_OUTPUT        CoveredPartKind = 3
+	CoveredPartKind_COVERED_PART_KIND_CONFIG        CoveredPartKind = 4
+	CoveredPartKind_COVERED_PART_KIND_FILE          CoveredPartKind = 5
+	CoveredPartKind_COVERED_PART_KIND_UNKNOWN_FIELD CoveredPartKind = 6
 )
 
 // Enum value maps for CoveredPartKind.
@@ -206,14 +212,18 @@ var (
 		1: "COVERED_PART_KIND_PARAMETER",
 		2: "COVERED_PART_KIND_INPUT",
 		3: "COVERED_PART_KIND_OUTPUT",
-		4: "COVERED_PART_KIND_FILE",
+		4: "COVERED_PART_KIND_CONFIG",
+		5: "COVERED_PART_KIND_FILE",
+		6: "COVERED_PART_KIND_UNKNOWN_FIELD",
 	}
 	CoveredPartKind_value = map[string]int32{
-		"COVERED_PART_KIND_UNSPECIFIED": 0,
-		"COVERED_PART_KIND_PARAMETER":   1,
-		"COVERED_PART_KIND_INPUT":       2,
-		"COVERED_PART_KIND_OUTPUT":      3,
-		"COVERED_PART_KIND_FILE":        4,
+		"COVERED_PART_KIND_UNSPECIFIED":   0,
+		"COVERED_PART_KIND_PARAMETER":     1,
+		"COVERED_PART_KIND_INPUT":         2,
+		"COVERED_PART_KIND_OUTPUT":        3,
+		"COVERED_PART_KIND_CONFIG":        4,
+		"COVERED_PART_KIND_FILE":          5,
+		"COVERED_PART_KIND_UNKNOWN_FIELD": 6,
 	}
 )
 
@@ -257,24 +267,31 @@ type Approval struct {
 	// The version as asked; empty where none was.
 	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	Backend string `protobuf:"bytes,8,opt,name=backend,proto3" json:"backend,omitempty"`
+	// The RPC that was stopped; empty for what was asked ahead.
+	Rpc string `protobuf:"bytes,9,opt,name=rpc,proto3" json:"rpc,omitempty"`
 	// The guard that stopped the call, or the entry by which was asked.
-	Guard     string                 `protobuf:"bytes,9,opt,name=guard,proto3" json:"guard,omitempty"`
-	Reason    string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
-	Ticket    string                 `protobuf:"bytes,11,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Guard     string                 `protobuf:"bytes,10,opt,name=guard,proto3" json:"guard,omitempty"`
+	Reason    string                 `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	Ticket    string                 `protobuf:"bytes,12,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When the request ends undecided.
-	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was decided or ended otherwise.
-	EndedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	Terms   *ApprovalTerms         `protobuf:"bytes,15,opt,name=terms,proto3" json:"terms,omitempty"`
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	Terms   *ApprovalTerms         `protobuf:"bytes,16,opt,name=terms,proto3" json:"terms,omitempty"`
 	// What people said, in order.
-	Decisions []*ApprovalDecision `protobuf:"bytes,16,rep,name=decisions,proto3" json:"decisions,omitempty"`
-	// What the approval covers and is bound to.
-	Coverage *Coverage `protobuf:"bytes,17,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	Decisions []*ApprovalDecision `protobuf:"bytes,17,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// What the approval covers; not set with scope model.
+	Coverage *Coverage `protobuf:"bytes,18,opt,name=coverage,proto3" json:"coverage,omitempty"`
 	// The grant that came of it.
-	GrantId string `protobuf:"bytes,18,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"`
+	GrantId string `protobuf:"bytes,19,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"`
+	// Where the call came from.
+	ClientAddress string `protobuf:"bytes,20,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	SessionId     string `protobuf:"bytes,21,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Calls that are held for it, as far as the replica that answers knows.
+	HeldCalls int32 `protobuf:"varint,22,opt,name=held_calls,json=heldCalls,proto3" json:"held_calls,omitempty"`
 	// Whether the caller may decide it now.
-	MayApprove    bool `protobuf:"varint,19,opt,name=may_approve,json=mayApprove,proto3" json:"may_approve,omitempty"`
+	MayApprove    bool `protobuf:"varint,23,opt,name=may_approve,json=mayApprove,proto3" json:"may_approve,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,6 +382,13 @@ func (x *Approval) GetBackend() string {
 	return ""
 }
 
+func (x *Approval) GetRpc() string {
+	if x != nil {
+		return x.Rpc
+	}
+	return ""
+}
+
 func (x *Approval) GetGuard() string {
 	if x != nil {
 		return x.Guard
@@ -433,6 +457,27 @@ func (x *Approval) GetGrantId() string {
 		return x.GrantId
 	}
 	return ""
+}
+
+func (x *Approval) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *Approval) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *Approval) GetHeldCalls() int32 {
+	if x != nil {
+		return x.HeldCalls
+	}
+	return 0
 }
 
 func (x *Approval) GetMayApprove() bool {
@@ -691,8 +736,10 @@ type CoveredPart struct {
 	SizeBytes int64   `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Of its data as sent, hexadecimal.
 	Sha256 string `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// The value or its beginning, masked; empty where it is not text.
-	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// The value, masked; empty where it is not text.
+	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// Whether the text goes on after what is shown.
+	TextCut       bool `protobuf:"varint,8,opt,name=text_cut,json=textCut,proto3" json:"text_cut,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -774,6 +821,13 @@ func (x *CoveredPart) GetText() string {
 		return x.Text
 	}
 	return ""
+}
+
+func (x *CoveredPart) GetTextCut() bool {
+	if x != nil {
+		return x.TextCut
+	}
+	return false
 }
 
 type ListApprovalsRequest struct {
@@ -1337,7 +1391,7 @@ var File_sluice_v1_approval_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\n" +
-	"\x18sluice/v1/approval.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sluice/v1/grant.proto\x1a\x19sluice/v1/principal.proto\"\xda\x05\n" +
+	"\x18sluice/v1/approval.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sluice/v1/grant.proto\x1a\x19sluice/v1/principal.proto\"\xd1\x06\n" +
 	"\bApproval\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x18.sluice.v1.ApprovalStateR\x05state\x121\n" +
@@ -1346,21 +1400,27 @@ const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\x04verb\x18\x05 \x01(\tR\x04verb\x12\x14\n" +
 	"\x05model\x18\x06 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x18\n" +
-	"\abackend\x18\b \x01(\tR\abackend\x12\x14\n" +
-	"\x05guard\x18\t \x01(\tR\x05guard\x12\x16\n" +
-	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\x12\x16\n" +
-	"\x06ticket\x18\v \x01(\tR\x06ticket\x129\n" +
+	"\abackend\x18\b \x01(\tR\abackend\x12\x10\n" +
+	"\x03rpc\x18\t \x01(\tR\x03rpc\x12\x14\n" +
+	"\x05guard\x18\n" +
+	" \x01(\tR\x05guard\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x16\n" +
+	"\x06ticket\x18\f \x01(\tR\x06ticket\x129\n" +
 	"\n" +
-	"created_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x125\n" +
-	"\bended_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12.\n" +
-	"\x05terms\x18\x0f \x01(\v2\x18.sluice.v1.ApprovalTermsR\x05terms\x129\n" +
-	"\tdecisions\x18\x10 \x03(\v2\x1b.sluice.v1.ApprovalDecisionR\tdecisions\x12/\n" +
-	"\bcoverage\x18\x11 \x01(\v2\x13.sluice.v1.CoverageR\bcoverage\x12\x19\n" +
-	"\bgrant_id\x18\x12 \x01(\tR\agrantId\x12\x1f\n" +
-	"\vmay_approve\x18\x13 \x01(\bR\n" +
+	"expires_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x125\n" +
+	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12.\n" +
+	"\x05terms\x18\x10 \x01(\v2\x18.sluice.v1.ApprovalTermsR\x05terms\x129\n" +
+	"\tdecisions\x18\x11 \x03(\v2\x1b.sluice.v1.ApprovalDecisionR\tdecisions\x12/\n" +
+	"\bcoverage\x18\x12 \x01(\v2\x13.sluice.v1.CoverageR\bcoverage\x12\x19\n" +
+	"\bgrant_id\x18\x13 \x01(\tR\agrantId\x12%\n" +
+	"\x0eclient_address\x18\x14 \x01(\tR\rclientAddress\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x15 \x01(\tR\tsessionId\x12\x1d\n" +
+	"\n" +
+	"held_calls\x18\x16 \x01(\x05R\theldCalls\x12\x1f\n" +
+	"\vmay_approve\x18\x17 \x01(\bR\n" +
 	"mayApprove\"\x87\x02\n" +
 	"\rApprovalTerms\x12\x0e\n" +
 	"\x02by\x18\x01 \x03(\tR\x02by\x12\x14\n" +
@@ -1381,7 +1441,7 @@ const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes\x12,\n" +
 	"\x05parts\x18\x03 \x03(\v2\x16.sluice.v1.CoveredPartR\x05parts\x12$\n" +
-	"\x0eparts_left_out\x18\x04 \x01(\x05R\fpartsLeftOut\"\xce\x01\n" +
+	"\x0eparts_left_out\x18\x04 \x01(\x05R\fpartsLeftOut\"\xe9\x01\n" +
 	"\vCoveredPart\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.sluice.v1.CoveredPartKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1390,7 +1450,8 @@ const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x06 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\"\xce\x01\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x19\n" +
+	"\btext_cut\x18\b \x01(\bR\atextCut\"\xce\x01\n" +
 	"\x14ListApprovalsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1428,14 +1489,15 @@ const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\x04mine\x18\x02 \x01(\bR\x04mine\"e\n" +
 	"\x16WatchApprovalsResponse\x12/\n" +
 	"\bapproval\x18\x01 \x01(\v2\x13.sluice.v1.ApprovalR\bapproval\x12\x1a\n" +
-	"\bexisting\x18\x02 \x01(\bR\bexisting*\xb8\x01\n" +
+	"\bexisting\x18\x02 \x01(\bR\bexisting*\xd6\x01\n" +
 	"\rApprovalState\x12\x1e\n" +
 	"\x1aAPPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16APPROVAL_STATE_PENDING\x10\x01\x12\x1b\n" +
 	"\x17APPROVAL_STATE_APPROVED\x10\x02\x12\x19\n" +
 	"\x15APPROVAL_STATE_DENIED\x10\x03\x12\x1a\n" +
-	"\x16APPROVAL_STATE_EXPIRED\x10\x04\x12\x17\n" +
-	"\x13APPROVAL_STATE_VOID\x10\x05*g\n" +
+	"\x16APPROVAL_STATE_EXPIRED\x10\x04\x12\x1c\n" +
+	"\x18APPROVAL_STATE_CANCELLED\x10\x05\x12\x17\n" +
+	"\x13APPROVAL_STATE_VOID\x10\x06*g\n" +
 	"\x0eApprovalOrigin\x12\x1f\n" +
 	"\x1bAPPROVAL_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14APPROVAL_ORIGIN_CALL\x10\x01\x12\x1a\n" +
@@ -1443,13 +1505,15 @@ const file_sluice_v1_approval_proto_rawDesc = "" +
 	"\fApprovalMode\x12\x1d\n" +
 	"\x19APPROVAL_MODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12APPROVAL_MODE_WAIT\x10\x01\x12\x15\n" +
-	"\x11APPROVAL_MODE_ASK\x10\x02*\xac\x01\n" +
+	"\x11APPROVAL_MODE_ASK\x10\x02*\xef\x01\n" +
 	"\x0fCoveredPartKind\x12!\n" +
 	"\x1dCOVERED_PART_KIND_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCOVERED_PART_KIND_PARAMETER\x10\x01\x12\x1b\n" +
 	"\x17COVERED_PART_KIND_INPUT\x10\x02\x12\x1c\n" +
-	"\x18COVERED_PART_KIND_OUTPUT\x10\x03\x12\x1a\n" +
-	"\x16COVERED_PART_KIND_FILE\x10\x042\xa2\x04\n" +
+	"\x18COVERED_PART_KIND_OUTPUT\x10\x03\x12\x1c\n" +
+	"\x18COVERED_PART_KIND_CONFIG\x10\x04\x12\x1a\n" +
+	"\x16COVERED_PART_KIND_FILE\x10\x05\x12#\n" +
+	"\x1fCOVERED_PART_KIND_UNKNOWN_FIELD\x10\x062\xa2\x04\n" +
 	"\x0fApprovalService\x12i\n" +
 	"\rListApprovals\x12\x1f.sluice.v1.ListApprovalsRequest\x1a .sluice.v1.ListApprovalsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/approvals\x12h\n" +
 	"\vGetApproval\x12\x1d.sluice.v1.GetApprovalRequest\x1a\x1e.sluice.v1.GetApprovalResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/approvals/{id}\x12g\n" +

@@ -41,7 +41,7 @@ type ApprovalServiceClient interface {
 	// Approve agrees. It needs a person who is in one of the groups that the request
 	// names, holds the verb approve on its model, and is not the requester.
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
-	// Deny does not agree: one person is enough, and what others have said is void.
+	// Deny does not agree: one person is enough. The requester may take back his own.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
 	// WatchApprovals sends the open requests that the caller may see, then each
 	// change of one, until the caller or his token ends.
@@ -130,7 +130,7 @@ type ApprovalServiceServer interface {
 	// Approve agrees. It needs a person who is in one of the groups that the request
 	// names, holds the verb approve on its model, and is not the requester.
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
-	// Deny does not agree: one person is enough, and what others have said is void.
+	// Deny does not agree: one person is enough. The requester may take back his own.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)
 	// WatchApprovals sends the open requests that the caller may see, then each
 	// change of one, until the caller or his token ends.

@@ -81,10 +81,12 @@ type GrantState int32
 const (
 	GrantState_GRANT_STATE_UNSPECIFIED GrantState = 0
 	GrantState_GRANT_STATE_ACTIVE      GrantState = 1
-	GrantState_GRANT_STATE_REVOKED     GrantState = 2
-	// Its time or its uses are over, or its guard or access entry says something
-	// else now.
-	GrantState_GRANT_STATE_ENDED GrantState = 3
+	GrantState_GRANT_STATE_EXPIRED     GrantState = 2
+	// As many calls as it was good for were made.
+	GrantState_GRANT_STATE_USED    GrantState = 3
+	GrantState_GRANT_STATE_REVOKED GrantState = 4
+	// Its guard or entry says something else now.
+	GrantState_GRANT_STATE_VOID GrantState = 5
 )
 
 // Enum value maps for GrantState.
@@ -92,14 +94,18 @@ var (
 	GrantState_name = map[int32]string{
 		0: "GRANT_STATE_UNSPECIFIED",
 		1: "GRANT_STATE_ACTIVE",
-		2: "GRANT_STATE_REVOKED",
-		3: "GRANT_STATE_ENDED",
+		2: "GRANT_STATE_EXPIRED",
+		3: "GRANT_STATE_USED",
+		4: "GRANT_STATE_REVOKED",
+		5: "GRANT_STATE_VOID",
 	}
 	GrantState_value = map[string]int32{
 		"GRANT_STATE_UNSPECIFIED": 0,
 		"GRANT_STATE_ACTIVE":      1,
-		"GRANT_STATE_REVOKED":     2,
-		"GRANT_STATE_ENDED":       3,
+		"GRANT_STATE_EXPIRED":     2,
+		"GRANT_STATE_USED":        3,
+		"GRANT_STATE_REVOKED":     4,
+		"GRANT_STATE_VOID":        5,
 	}
 )
 
@@ -138,25 +144,28 @@ type Grant struct {
 	Principal *Principal             `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
 	Verb      string                 `protobuf:"bytes,4,opt,name=verb,proto3" json:"verb,omitempty"`
 	Model     string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
-	Version   string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Scope     GrantScope             `protobuf:"varint,7,opt,name=scope,proto3,enum=sluice.v1.GrantScope" json:"scope,omitempty"`
+	Scope     GrantScope             `protobuf:"varint,6,opt,name=scope,proto3,enum=sluice.v1.GrantScope" json:"scope,omitempty"`
 	// The guard or the access entry that it satisfies.
-	Guard string `protobuf:"bytes,8,opt,name=guard,proto3" json:"guard,omitempty"`
+	Guard string `protobuf:"bytes,7,opt,name=guard,proto3" json:"guard,omitempty"`
 	// The request that it came of; empty for break-glass.
-	ApprovalId string                 `protobuf:"bytes,9,opt,name=approval_id,json=approvalId,proto3" json:"approval_id,omitempty"`
-	Approvers  []*Principal           `protobuf:"bytes,10,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	ExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ApprovalId string                 `protobuf:"bytes,8,opt,name=approval_id,json=approvalId,proto3" json:"approval_id,omitempty"`
+	Approvers  []*Principal           `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// How many calls it is good for (0: any number), and how many were made.
-	Uses int32 `protobuf:"varint,13,opt,name=uses,proto3" json:"uses,omitempty"`
-	Used int32 `protobuf:"varint,14,opt,name=used,proto3" json:"used,omitempty"`
+	Uses int32 `protobuf:"varint,12,opt,name=uses,proto3" json:"uses,omitempty"`
+	Used int32 `protobuf:"varint,13,opt,name=used,proto3" json:"used,omitempty"`
 	// The holder gave it himself.
-	BreakGlass bool   `protobuf:"varint,15,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
-	Reason     string `protobuf:"bytes,16,opt,name=reason,proto3" json:"reason,omitempty"`
-	// When, by whom and why it was revoked.
-	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
-	RevokedBy     *Principal             `protobuf:"bytes,18,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
-	RevokeReason  string                 `protobuf:"bytes,19,opt,name=revoke_reason,json=revokeReason,proto3" json:"revoke_reason,omitempty"`
+	BreakGlass bool   `protobuf:"varint,14,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
+	Reason     string `protobuf:"bytes,15,opt,name=reason,proto3" json:"reason,omitempty"`
+	Ticket     string `protobuf:"bytes,16,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// When it was over, however.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Who revoked it, and why.
+	RevokedBy    *Principal `protobuf:"bytes,18,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	RevokeReason string     `protobuf:"bytes,19,opt,name=revoke_reason,json=revokeReason,proto3" json:"revoke_reason,omitempty"`
+	// The version that was asked for; empty where none was.
+	Version       string `protobuf:"bytes,20,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,13 +231,6 @@ func (x *Grant) GetVerb() string {
 func (x *Grant) GetModel() string {
 	if x != nil {
 		return x.Model
-	}
-	return ""
-}
-
-func (x *Grant) GetVersion() string {
-	if x != nil {
-		return x.Version
 	}
 	return ""
 }
@@ -303,9 +305,16 @@ func (x *Grant) GetReason() string {
 	return ""
 }
 
-func (x *Grant) GetRevokedAt() *timestamppb.Timestamp {
+func (x *Grant) GetTicket() string {
 	if x != nil {
-		return x.RevokedAt
+		return x.Ticket
+	}
+	return ""
+}
+
+func (x *Grant) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
 	}
 	return nil
 }
@@ -320,6 +329,13 @@ func (x *Grant) GetRevokedBy() *Principal {
 func (x *Grant) GetRevokeReason() string {
 	if x != nil {
 		return x.RevokeReason
+	}
+	return ""
+}
+
+func (x *Grant) GetVersion() string {
+	if x != nil {
+		return x.Version
 	}
 	return ""
 }
@@ -557,34 +573,34 @@ var File_sluice_v1_grant_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_grant_proto_rawDesc = "" +
 	"\n" +
-	"\x15sluice/v1/grant.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xc0\x05\n" +
+	"\x15sluice/v1/grant.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xd4\x05\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.sluice.v1.GrantStateR\x05state\x122\n" +
 	"\tprincipal\x18\x03 \x01(\v2\x14.sluice.v1.PrincipalR\tprincipal\x12\x12\n" +
 	"\x04verb\x18\x04 \x01(\tR\x04verb\x12\x14\n" +
-	"\x05model\x18\x05 \x01(\tR\x05model\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\x12+\n" +
-	"\x05scope\x18\a \x01(\x0e2\x15.sluice.v1.GrantScopeR\x05scope\x12\x14\n" +
-	"\x05guard\x18\b \x01(\tR\x05guard\x12\x1f\n" +
-	"\vapproval_id\x18\t \x01(\tR\n" +
+	"\x05model\x18\x05 \x01(\tR\x05model\x12+\n" +
+	"\x05scope\x18\x06 \x01(\x0e2\x15.sluice.v1.GrantScopeR\x05scope\x12\x14\n" +
+	"\x05guard\x18\a \x01(\tR\x05guard\x12\x1f\n" +
+	"\vapproval_id\x18\b \x01(\tR\n" +
 	"approvalId\x122\n" +
-	"\tapprovers\x18\n" +
-	" \x03(\v2\x14.sluice.v1.PrincipalR\tapprovers\x129\n" +
+	"\tapprovers\x18\t \x03(\v2\x14.sluice.v1.PrincipalR\tapprovers\x129\n" +
 	"\n" +
-	"created_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"created_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
-	"\x04uses\x18\r \x01(\x05R\x04uses\x12\x12\n" +
-	"\x04used\x18\x0e \x01(\x05R\x04used\x12\x1f\n" +
-	"\vbreak_glass\x18\x0f \x01(\bR\n" +
+	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
+	"\x04uses\x18\f \x01(\x05R\x04uses\x12\x12\n" +
+	"\x04used\x18\r \x01(\x05R\x04used\x12\x1f\n" +
+	"\vbreak_glass\x18\x0e \x01(\bR\n" +
 	"breakGlass\x12\x16\n" +
-	"\x06reason\x18\x10 \x01(\tR\x06reason\x129\n" +
-	"\n" +
-	"revoked_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x123\n" +
+	"\x06reason\x18\x0f \x01(\tR\x06reason\x12\x16\n" +
+	"\x06ticket\x18\x10 \x01(\tR\x06ticket\x125\n" +
+	"\bended_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x123\n" +
 	"\n" +
 	"revoked_by\x18\x12 \x01(\v2\x14.sluice.v1.PrincipalR\trevokedBy\x12#\n" +
-	"\rrevoke_reason\x18\x13 \x01(\tR\frevokeReason\"\xb0\x01\n" +
+	"\rrevoke_reason\x18\x13 \x01(\tR\frevokeReason\x12\x18\n" +
+	"\aversion\x18\x14 \x01(\tR\aversion\"\xb0\x01\n" +
 	"\x11ListGrantsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -604,13 +620,15 @@ const file_sluice_v1_grant_proto_rawDesc = "" +
 	"GrantScope\x12\x1b\n" +
 	"\x17GRANT_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10GRANT_SCOPE_CALL\x10\x01\x12\x15\n" +
-	"\x11GRANT_SCOPE_MODEL\x10\x02*q\n" +
+	"\x11GRANT_SCOPE_MODEL\x10\x02*\x9f\x01\n" +
 	"\n" +
 	"GrantState\x12\x1b\n" +
 	"\x17GRANT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GRANT_STATE_ACTIVE\x10\x01\x12\x17\n" +
-	"\x13GRANT_STATE_REVOKED\x10\x02\x12\x15\n" +
-	"\x11GRANT_STATE_ENDED\x10\x032\xde\x01\n" +
+	"\x13GRANT_STATE_EXPIRED\x10\x02\x12\x14\n" +
+	"\x10GRANT_STATE_USED\x10\x03\x12\x17\n" +
+	"\x13GRANT_STATE_REVOKED\x10\x04\x12\x14\n" +
+	"\x10GRANT_STATE_VOID\x10\x052\xde\x01\n" +
 	"\fGrantService\x12]\n" +
 	"\n" +
 	"ListGrants\x12\x1c.sluice.v1.ListGrantsRequest\x1a\x1d.sluice.v1.ListGrantsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
@@ -649,7 +667,7 @@ var file_sluice_v1_grant_proto_depIdxs = []int32{
 	7,  // 3: sluice.v1.Grant.approvers:type_name -> sluice.v1.Principal
 	8,  // 4: sluice.v1.Grant.created_at:type_name -> google.protobuf.Timestamp
 	8,  // 5: sluice.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 6: sluice.v1.Grant.revoked_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: sluice.v1.Grant.ended_at:type_name -> google.protobuf.Timestamp
 	7,  // 7: sluice.v1.Grant.revoked_by:type_name -> sluice.v1.Principal
 	1,  // 8: sluice.v1.ListGrantsRequest.states:type_name -> sluice.v1.GrantState
 	2,  // 9: sluice.v1.ListGrantsResponse.grants:type_name -> sluice.v1.Grant

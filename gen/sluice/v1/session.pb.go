@@ -41,8 +41,8 @@ type Session struct {
 	Replica string `protobuf:"bytes,9,opt,name=replica,proto3" json:"replica,omitempty"`
 	// The method of a stream; empty for a connection's single calls.
 	Rpc string `protobuf:"bytes,10,opt,name=rpc,proto3" json:"rpc,omitempty"`
-	// The model that was called last.
-	Model         string `protobuf:"bytes,11,opt,name=model,proto3" json:"model,omitempty"`
+	// The models that were called last, the latest at the end.
+	Models        []string `protobuf:"bytes,11,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,11 +147,11 @@ func (x *Session) GetRpc() string {
 	return ""
 }
 
-func (x *Session) GetModel() string {
+func (x *Session) GetModels() []string {
 	if x != nil {
-		return x.Model
+		return x.Models
 	}
-	return ""
+	return nil
 }
 
 // Ended is a principal who is kept out.
@@ -309,6 +309,8 @@ type ListSessionsResponse struct {
 	Sessions []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// Empty at the end. A page may be short or empty before it.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The store is away: only sessions of the replica that answers are here.
+	Partial       bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +357,13 @@ func (x *ListSessionsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListSessionsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 type KillSessionRequest struct {
@@ -463,7 +472,10 @@ type KillSessionResponse struct {
 	// How many sessions were ended, as far as the replica that answers knows.
 	Killed int32 `protobuf:"varint,1,opt,name=killed,proto3" json:"killed,omitempty"`
 	// Set where a principal is kept out.
-	Ended         *Ended `protobuf:"bytes,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended *Ended `protobuf:"bytes,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Whether the other replicas hear of it. If not, the store is away: the replica
+	// that answers obeys at once, the others when it is back.
+	Everywhere    bool `protobuf:"varint,3,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +522,13 @@ func (x *KillSessionResponse) GetEnded() *Ended {
 		return x.Ended
 	}
 	return nil
+}
+
+func (x *KillSessionResponse) GetEverywhere() bool {
+	if x != nil {
+		return x.Everywhere
+	}
+	return false
 }
 
 type ListEndedRequest struct {
@@ -711,7 +730,7 @@ var File_sluice_v1_session_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x17sluice/v1/session.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xf8\x02\n" +
+	"\x17sluice/v1/session.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xfa\x02\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x14.sluice.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -726,8 +745,8 @@ const file_sluice_v1_session_proto_rawDesc = "" +
 	"open_calls\x18\b \x01(\x05R\topenCalls\x12\x18\n" +
 	"\areplica\x18\t \x01(\tR\areplica\x12\x10\n" +
 	"\x03rpc\x18\n" +
-	" \x01(\tR\x03rpc\x12\x14\n" +
-	"\x05model\x18\v \x01(\tR\x05model\"\xd2\x01\n" +
+	" \x01(\tR\x03rpc\x12\x16\n" +
+	"\x06models\x18\v \x03(\tR\x06models\"\xd2\x01\n" +
 	"\x05Ended\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\bended_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x129\n" +
@@ -740,20 +759,24 @@ const file_sluice_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1c\n" +
 	"\tprincipal\x18\x03 \x01(\tR\tprincipal\x12\x12\n" +
-	"\x04mine\x18\x04 \x01(\bR\x04mine\"n\n" +
+	"\x04mine\x18\x04 \x01(\bR\x04mine\"\x88\x01\n" +
 	"\x14ListSessionsResponse\x12.\n" +
 	"\bsessions\x18\x01 \x03(\v2\x12.sluice.v1.SessionR\bsessions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xae\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\"\xae\x01\n" +
 	"\x12KillSessionRequest\x12\x1f\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tH\x00R\tsessionId\x12\x1e\n" +
 	"\tprincipal\x18\x02 \x01(\tH\x00R\tprincipal\x125\n" +
 	"\bduration\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reasonB\b\n" +
-	"\x06target\"U\n" +
+	"\x06target\"u\n" +
 	"\x13KillSessionResponse\x12\x16\n" +
 	"\x06killed\x18\x01 \x01(\x05R\x06killed\x12&\n" +
-	"\x05ended\x18\x02 \x01(\v2\x10.sluice.v1.EndedR\x05ended\"N\n" +
+	"\x05ended\x18\x02 \x01(\v2\x10.sluice.v1.EndedR\x05ended\x12\x1e\n" +
+	"\n" +
+	"everywhere\x18\x03 \x01(\bR\n" +
+	"everywhere\"N\n" +
 	"\x10ListEndedRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
