@@ -1,6 +1,9 @@
 package access
 
-import "context"
+import (
+	"context"
+	"net"
+)
 
 // Door is how a call came in where that was not gRPC: it travels in the call's
 // context, which no caller can write to, and not in metadata, which any can.
@@ -10,6 +13,20 @@ type Door struct {
 	// Opened, if set, hears of the call once it is made, before any step inside
 	// has seen it.
 	Opened func(*Call)
+}
+
+type peerKey struct{}
+
+// WithPeer returns a context for what comes in from an address, in the form that
+// tells connections apart.
+func WithPeer(ctx context.Context, peer net.Addr) context.Context {
+	return context.WithValue(ctx, peerKey{}, peer)
+}
+
+// PeerFrom returns the address that [WithPeer] gave, or nil.
+func PeerFrom(ctx context.Context) net.Addr {
+	a, _ := ctx.Value(peerKey{}).(net.Addr)
+	return a
 }
 
 type doorKey struct{}

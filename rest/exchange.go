@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -35,6 +36,8 @@ type exchange struct {
 	failed  *dialect.Error // what reading the body failed with
 	aside   bool           // Triton has no such route
 	wrote   bool
+	// bodyEnded tells that no more of the body is read, or is to be read.
+	bodyEnded, interrupted atomic.Bool
 }
 
 type exchangeKey struct{}
@@ -42,7 +45,7 @@ type exchangeKey struct{}
 func newExchange(d *Door, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{ResponseWriter: w, door: d, http: r, control: http.NewResponseController(w)}
 	x.caller = inprocess.Caller{
-		Peer: peerOf(r), Metadata: metadataOf(r.Header),
+		Peer: peerOf(r), Metadata: metadataOf(r.Header), Interrupt: x.interrupt,
 		Door: &access.Door{Name: doorName, Opened: x.opened},
 	}
 	_ = x.control.SetWriteDeadline(time.Time{})
@@ -91,15 +94,27 @@ type body struct {
 	left int // until the deadline moves
 }
 
+// interrupt ends the reading of the body, for a call that has been ended.
+func (x *exchange) interrupt() {
+	x.interrupted.Store(true)
+	if !x.bodyEnded.Load() {
+		_ = x.control.SetReadDeadline(time.Now())
+	}
+}
+
 // Read reads from the body.
 func (b *body) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		b.left = bodyStep
 		_ = b.x.control.SetReadDeadline(time.Now().Add(bodyTime))
+		if b.x.interrupted.Load() { // whichever of the two came last
+			_ = b.x.control.SetReadDeadline(time.Now())
+		}
 	}
 	n, err := b.x.http.Body.Read(p)
 	b.left -= n
 	if err != nil {
+		b.x.bodyEnded.Store(true)
 		// An answer may take longer; the deadline was for the body.
 		_ = b.x.control.SetReadDeadline(time.Time{})
 	}
@@ -118,6 +133,9 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // peerOf is the address that a request came from.
 func peerOf(r *http.Request) net.Addr {
+	if peer := access.PeerFrom(r.Context()); peer != nil {
+		return peer
+	}
 	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return &net.UnixAddr{Name: "unknown"} // which no rule about addresses trusts

@@ -18,7 +18,6 @@ import (
 	"github.com/sluice-gateway/sluice/interceptors/masking"
 	"github.com/sluice-gateway/sluice/interceptors/policy"
 	"github.com/sluice-gateway/sluice/interceptors/record"
-	"github.com/sluice-gateway/sluice/interceptors/session"
 	"github.com/sluice-gateway/sluice/interceptors/telemetry"
 	rules "github.com/sluice-gateway/sluice/masking"
 )
@@ -38,7 +37,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		}).Step(),
 		(&record.Recorder{Log: s.log}).Step(),
 		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
-		(&session.Gate{}).Step(),
+		s.gate.Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
 		(&policy.Gate{
 			Engine: s.engine, Regions: s.regions,

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/demo/issuer"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/session"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -167,6 +168,18 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 	},
 	"identity": func(b *bench, c *interceptors.Chain, kind string) error {
 		return want(b.try(c, kind, "", simple(nil), nothing), codes.Unauthenticated, "no token")
+	},
+	"session": func(b *bench, c *interceptors.Chain, kind string) error {
+		who := b.issuer.URL() + "#carol"
+		registry := b.server.gate.Registry
+		if _, err := registry.Kill(b.t.Context(), session.Order{Principal: who}); err != nil {
+			return err
+		}
+		err := b.try(c, kind, "carol", simple(nil), nothing)
+		if lifted := registry.Lift(b.t.Context(), who); lifted != nil {
+			return lifted
+		}
+		return want(err, codes.PermissionDenied, "has been shut out")
 	},
 	"limits": func(b *bench, c *interceptors.Chain, kind string) error {
 		return want(b.try(c, kind, "bob", simple(make([]byte, 2<<20)), nothing), codes.ResourceExhausted, "in flight")

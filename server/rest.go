@@ -65,6 +65,7 @@ func (s *Server) restServer(door *rest.Door, tlsConfig *tls.Config) *http.Server
 	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
 	return &http.Server{
 		Handler: door, TLSConfig: tlsConfig, Protocols: protocols,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return access.WithPeer(ctx, c.RemoteAddr()) },
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: int(s.started.Server.Limits.MaxStreams), SendPingTimeout: pingIdle, PingTimeout: pingTimeout,

@@ -65,11 +65,13 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	if door != nil {
 		g := s.grpcServer(tlsConfig, chain)
-		group.Go(func() error { return g.Serve(door) })
+		group.Go(func() error { return g.Serve(s.gate.Listener(door)) })
 		group.Go(func() error { s.stopGRPC(ctx, g); return nil })
 	}
 	if web != nil {
-		group.Go(func() error { return s.serveREST(ctx, web, restDoor, s.restServer(restDoor, tlsConfig)) })
+		group.Go(func() error {
+			return s.serveREST(ctx, s.gate.Listener(web), restDoor, s.restServer(restDoor, tlsConfig))
+		})
 	}
 	group.Go(func() error { <-ctx.Done(); return nil })
 	return group.Wait()

@@ -20,9 +20,11 @@ import (
 
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/identity"
+	sessiongate "github.com/sluice-gateway/sluice/interceptors/session"
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
 	"github.com/sluice-gateway/sluice/services/inference"
+	"github.com/sluice-gateway/sluice/session"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -57,6 +59,7 @@ type Server struct {
 	masking *masking.Engine
 	regions *policy.Regions
 	budget  *wire.Budget
+	gate    *sessiongate.Gate
 	state   atomic.Pointer[state]
 
 	retired sync.WaitGroup // what is still closing after a reload
@@ -95,6 +98,7 @@ func Run(ctx context.Context, opts Options) error {
 	watcher.Apply = s.reload
 	var watching sync.WaitGroup
 	watching.Go(func() { watcher.Run(ctx, opts.Reload) })
+	watching.Go(func() { s.gate.Registry.Run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	return s.serve(ctx)
@@ -108,6 +112,7 @@ func newServer(opts Options, cfg *config.Config) *Server {
 		engine:   policy.NewEngine(cfg.Rules.Policy),
 		masking:  masking.NewEngine(cfg.Rules.Masking),
 		regions:  policy.NewRegions(),
+		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Log: opts.Logger})},
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
 	return s

@@ -43,9 +43,8 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 }
 
 func hostOf(a net.Addr) netip.Addr {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		addr, _ := netip.AddrFromSlice(tcp.IP)
-		return addr.Unmap()
+	if tcp, ok := a.(interface{ AddrPort() netip.AddrPort }); ok { // net's own, or one of a connection that is known
+		return tcp.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
 }

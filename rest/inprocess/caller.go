@@ -20,6 +20,9 @@ type Caller struct {
 	Metadata metadata.MD
 	// Door is how the caller came in.
 	Door *access.Door
+	// Interrupt, if set, ends what waits for the caller to send, when a call of his
+	// is ended from outside. It must not wait, and may be called at any time.
+	Interrupt func()
 }
 
 type callerKey struct{}
@@ -54,5 +57,11 @@ func serverContext(ctx context.Context, c *call) (context.Context, context.Cance
 			cancel()
 		}
 	})
+	c.end = func() {
+		cancel()
+		if caller.Interrupt != nil {
+			caller.Interrupt()
+		}
+	}
 	return inner, func() { stop(); cancel() }
 }

@@ -22,6 +22,7 @@ var errNotRead = errors.New("in-process call: the request is read by wire.Receiv
 type call struct {
 	method string
 	next   func() (any, error)
+	end    func()
 
 	mu      sync.Mutex
 	header  metadata.MD
@@ -55,6 +56,14 @@ func (c *call) SendHeader(md metadata.MD) error {
 		return err
 	}
 	c.start()
+	return nil
+}
+
+// WriteStatus ends the call from outside, as gRPC's streams can be ended: the
+// handler's context ends, and so does what it reads. What the client is told is
+// what the handler then returns.
+func (c *call) WriteStatus(*status.Status) error {
+	c.end()
 	return nil
 }
 
