@@ -47,11 +47,11 @@ func (s *Store) Restore(ctx context.Context, items iter.Seq2[store.Item, error])
 }
 
 func restore(ctx context.Context, tx *sql.Tx, items iter.Seq2[store.Item, error]) error {
-	var any bool
-	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sluice_item)").Scan(&any); err != nil {
+	var taken bool
+	if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sluice_item)").Scan(&taken); err != nil {
 		return store.Away(err)
 	}
-	if any {
+	if taken {
 		return store.ErrNotEmpty
 	}
 	for item, err := range items {

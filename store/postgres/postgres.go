@@ -1,0 +1,176 @@
+// Package postgres keeps items in PostgreSQL, which several replicas share:
+// LISTEN and NOTIFY tell each of them what another has changed. Connections must
+// last as long as sessions do: a pooler between that hands out a connection for
+// each transaction does not pass notices on, and hints are then no faster than
+// [store.Poll].
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sluice-gateway/sluice/store"
+)
+
+const (
+	// connections is how many calls go on at once, unless the connection string
+	// says pool_max_conns.
+	connections = 10
+	// connectTimeout bounds how long a server is waited for, unless the connection
+	// string says connect_timeout.
+	connectTimeout = 3 * time.Second
+)
+
+// Store keeps items in a database. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+	hub  store.Hub
+
+	stop      context.CancelFunc
+	listening sync.WaitGroup
+	once      sync.Once
+}
+
+var _ store.Keeper = (*Store)(nil)
+
+// Options are what [Open] may be told.
+type Options struct {
+	// Logger hears when notices can't be listened to; nobody if nil.
+	Logger *slog.Logger
+}
+
+// Open connects to the database of a connection string (a URL or key=value
+// pairs, as all PostgreSQL clients take) and brings its schema up to date.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	pool, err := connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	// Not ctx: that is only how long opening may take.
+	listening, stop := context.WithCancel(context.Background())
+	s := &Store{pool: pool, log: o.Logger, stop: stop}
+	s.listening.Go(func() { s.listen(listening) })
+	return s, nil
+}
+
+// errURL does not repeat the connection string, which has a password in it.
+var errURL = errors.New("not a connection string of PostgreSQL; write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
+
+// connect makes a pool; it does not wait for the server.
+func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errURL
+	}
+	if host, prefers := prefersTLS(cfg.ConnConfig); prefers {
+		return nil, fmt.Errorf("the connection to %s would go on in plaintext if somebody on the way says so: add sslmode=verify-full (with sslrootcert=FILE for a CA of your own), or sslmode=disable if plaintext is what you want", host)
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = connections
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "sluice"
+	}
+	cfg.AfterConnect = settle
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// prefersTLS tells whether the connection is over a network with sslmode=prefer,
+// which is what a connection string without sslmode means: TLS of any
+// certificate, or else none.
+func prefersTLS(cfg *pgx.ConnConfig) (host string, prefers bool) {
+	if cfg.TLSConfig == nil {
+		return "", false
+	}
+	for _, f := range cfg.Fallbacks {
+		if f.TLSConfig == nil && !local(f.Host) {
+			return f.Host, true
+		}
+	}
+	return "", false
+}
+
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback()
+}
+
+// settle sets up a connection: what is committed is on disk, whatever the
+// database's default is, and a replica that hangs in a transaction does not hold
+// its locks for ever.
+func settle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', '10s', false),
+		CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END`)
+	return err
+}
+
+// Watch is [store.Store]'s.
+func (s *Store) Watch(ctx context.Context, kinds ...store.Kind) <-chan store.Hint {
+	return s.hub.Watch(ctx, kinds...)
+}
+
+// Ping is [store.Store]'s: it writes.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := store.Bound(ctx)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, "UPDATE sluice_ping SET at = at + 1")
+	return s.away(ctx, err)
+}
+
+// Close is [store.Store]'s. Calls that go on end first.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.stop()
+		s.listening.Wait()
+		s.hub.Close()
+		s.pool.Close()
+	})
+	return nil
+}
+
+// away says of every error of the database or the way to it that the store is
+// away. What broke a connection has likely broken the idle ones too.
+func (s *Store) away(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() == nil && broken(err) {
+		s.pool.Reset()
+	}
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return store.Away(fmt.Errorf("%w (%w)", ctx.Err(), err))
+	}
+	return store.Away(err)
+}
+
+// broken tells whether the connection is gone, rather than the statement wrong.
+func broken(err error) bool {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		// 57P01 to 57P03: the server is stopped, has crashed, is not up yet.
+		return strings.HasPrefix(refused.Code, "57P0") || strings.HasPrefix(refused.Code, "08")
+	}
+	return true
+}
