@@ -35,7 +35,11 @@ type Secret struct {
 	// The name of the key that it is sealed under.
 	KeyId string `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Who set the value last.
-	ChangedBy     *Principal `protobuf:"bytes,6,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	ChangedBy *Principal `protobuf:"bytes,6,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	// What its value is: text, bearer, basic, headers or pair.
+	Kind string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	// When a call last used it, to some minutes; not set if none did.
+	LastUsedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,11 +116,28 @@ func (x *Secret) GetChangedBy() *Principal {
 	return nil
 }
 
+func (x *Secret) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Secret) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
 type PutSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// At most 64 KiB.
-	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// At most 64 KiB. By kind: the text, the token, "user:password", a line
+	// "name: value" for each header, or a certificate and its key in PEM.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// What the value is: text (also if empty), bearer, basic, headers or pair.
+	Kind          string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +184,13 @@ func (x *PutSecretRequest) GetValue() []byte {
 		return x.Value
 	}
 	return nil
+}
+
+func (x *PutSecretRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
 }
 
 type PutSecretResponse struct {
@@ -318,7 +346,7 @@ func (x *ListSecretsResponse) GetNextPageToken() string {
 type RotateSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// At most 64 KiB; empty seals the present value anew.
+	// At most 64 KiB, of the kind that it has; empty seals the present value anew.
 	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -413,8 +441,10 @@ func (x *RotateSecretResponse) GetSecret() *Secret {
 }
 
 type DeleteSecretRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Removes it although a backend's configuration names it: its calls fail then.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +484,13 @@ func (x *DeleteSecretRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *DeleteSecretRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 type DeleteSecretResponse struct {
@@ -666,7 +703,7 @@ var File_sluice_v1_secret_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_secret_proto_rawDesc = "" +
 	"\n" +
-	"\x16sluice/v1/secret.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xf4\x01\n" +
+	"\x16sluice/v1/secret.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\xc6\x02\n" +
 	"\x06Secret\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x129\n" +
@@ -676,10 +713,14 @@ const file_sluice_v1_secret_proto_rawDesc = "" +
 	"rotated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\trotatedAt\x12\x15\n" +
 	"\x06key_id\x18\x05 \x01(\tR\x05keyId\x123\n" +
 	"\n" +
-	"changed_by\x18\x06 \x01(\v2\x14.sluice.v1.PrincipalR\tchangedBy\"8\n" +
+	"changed_by\x18\x06 \x01(\v2\x14.sluice.v1.PrincipalR\tchangedBy\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12<\n" +
+	"\flast_used_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\"L\n" +
 	"\x10PutSecretRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\">\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\">\n" +
 	"\x11PutSecretResponse\x12)\n" +
 	"\x06secret\x18\x01 \x01(\v2\x11.sluice.v1.SecretR\x06secret\"P\n" +
 	"\x12ListSecretsRequest\x12\x1b\n" +
@@ -693,9 +734,10 @@ const file_sluice_v1_secret_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"A\n" +
 	"\x14RotateSecretResponse\x12)\n" +
-	"\x06secret\x18\x01 \x01(\v2\x11.sluice.v1.SecretR\x06secret\"%\n" +
+	"\x06secret\x18\x01 \x01(\v2\x11.sluice.v1.SecretR\x06secret\";\n" +
 	"\x13DeleteSecretRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x16\n" +
 	"\x14DeleteSecretResponse\"[\n" +
 	"\x13RevealTokensRequest\x12\x16\n" +
 	"\x06tokens\x18\x01 \x03(\tR\x06tokens\x12\x16\n" +
@@ -747,25 +789,26 @@ var file_sluice_v1_secret_proto_depIdxs = []int32{
 	12, // 0: sluice.v1.Secret.created_at:type_name -> google.protobuf.Timestamp
 	12, // 1: sluice.v1.Secret.rotated_at:type_name -> google.protobuf.Timestamp
 	13, // 2: sluice.v1.Secret.changed_by:type_name -> sluice.v1.Principal
-	0,  // 3: sluice.v1.PutSecretResponse.secret:type_name -> sluice.v1.Secret
-	0,  // 4: sluice.v1.ListSecretsResponse.secrets:type_name -> sluice.v1.Secret
-	0,  // 5: sluice.v1.RotateSecretResponse.secret:type_name -> sluice.v1.Secret
-	11, // 6: sluice.v1.RevealTokensResponse.tokens:type_name -> sluice.v1.RevealedToken
-	1,  // 7: sluice.v1.SecretService.PutSecret:input_type -> sluice.v1.PutSecretRequest
-	3,  // 8: sluice.v1.SecretService.ListSecrets:input_type -> sluice.v1.ListSecretsRequest
-	5,  // 9: sluice.v1.SecretService.RotateSecret:input_type -> sluice.v1.RotateSecretRequest
-	7,  // 10: sluice.v1.SecretService.DeleteSecret:input_type -> sluice.v1.DeleteSecretRequest
-	9,  // 11: sluice.v1.SecretService.RevealTokens:input_type -> sluice.v1.RevealTokensRequest
-	2,  // 12: sluice.v1.SecretService.PutSecret:output_type -> sluice.v1.PutSecretResponse
-	4,  // 13: sluice.v1.SecretService.ListSecrets:output_type -> sluice.v1.ListSecretsResponse
-	6,  // 14: sluice.v1.SecretService.RotateSecret:output_type -> sluice.v1.RotateSecretResponse
-	8,  // 15: sluice.v1.SecretService.DeleteSecret:output_type -> sluice.v1.DeleteSecretResponse
-	10, // 16: sluice.v1.SecretService.RevealTokens:output_type -> sluice.v1.RevealTokensResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	12, // 3: sluice.v1.Secret.last_used_at:type_name -> google.protobuf.Timestamp
+	0,  // 4: sluice.v1.PutSecretResponse.secret:type_name -> sluice.v1.Secret
+	0,  // 5: sluice.v1.ListSecretsResponse.secrets:type_name -> sluice.v1.Secret
+	0,  // 6: sluice.v1.RotateSecretResponse.secret:type_name -> sluice.v1.Secret
+	11, // 7: sluice.v1.RevealTokensResponse.tokens:type_name -> sluice.v1.RevealedToken
+	1,  // 8: sluice.v1.SecretService.PutSecret:input_type -> sluice.v1.PutSecretRequest
+	3,  // 9: sluice.v1.SecretService.ListSecrets:input_type -> sluice.v1.ListSecretsRequest
+	5,  // 10: sluice.v1.SecretService.RotateSecret:input_type -> sluice.v1.RotateSecretRequest
+	7,  // 11: sluice.v1.SecretService.DeleteSecret:input_type -> sluice.v1.DeleteSecretRequest
+	9,  // 12: sluice.v1.SecretService.RevealTokens:input_type -> sluice.v1.RevealTokensRequest
+	2,  // 13: sluice.v1.SecretService.PutSecret:output_type -> sluice.v1.PutSecretResponse
+	4,  // 14: sluice.v1.SecretService.ListSecrets:output_type -> sluice.v1.ListSecretsResponse
+	6,  // 15: sluice.v1.SecretService.RotateSecret:output_type -> sluice.v1.RotateSecretResponse
+	8,  // 16: sluice.v1.SecretService.DeleteSecret:output_type -> sluice.v1.DeleteSecretResponse
+	10, // 17: sluice.v1.SecretService.RevealTokens:output_type -> sluice.v1.RevealTokensResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_secret_proto_init() }
