@@ -69,7 +69,7 @@ policy: [policy.yaml]`,
 	if cfg == nil {
 		t.Fatal(problems)
 	}
-	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg)
+	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg, nil)
 	state, err := b.server.open(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)

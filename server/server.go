@@ -25,6 +25,7 @@ import (
 	"github.com/sluice-gateway/sluice/policy"
 	"github.com/sluice-gateway/sluice/services/inference"
 	"github.com/sluice-gateway/sluice/session"
+	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -52,6 +53,7 @@ type Server struct {
 	opts     Options
 	log      *slog.Logger
 	started  *config.Config
+	store    store.Store // nil if none is configured; read when the gateway starts only
 	registry *prometheus.Registry
 
 	auth    identity.Current
@@ -85,7 +87,12 @@ func Run(ctx context.Context, opts Options) error {
 	if cfg == nil {
 		return problems.Err()
 	}
-	s := newServer(opts, cfg)
+	kept, err := openStore(ctx, cfg.Store, opts.Logger)
+	if err != nil {
+		return err
+	}
+	defer closeStore(kept, opts.Logger) // after everything that uses it
+	s := newServer(opts, cfg, kept)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first, err := s.open(ctx, cfg, nil)
@@ -98,16 +105,17 @@ func Run(ctx context.Context, opts Options) error {
 	watcher.Apply = s.reload
 	var watching sync.WaitGroup
 	watching.Go(func() { watcher.Run(ctx, opts.Reload) })
+	watching.Go(func() { s.watchStore(ctx) })
 	watching.Go(func() { s.gate.Registry.Run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	return s.serve(ctx)
 }
 
-func newServer(opts Options, cfg *config.Config) *Server {
+func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 	limits := cfg.Server.Limits
 	s := &Server{
-		opts: opts, log: opts.Logger, started: cfg,
+		opts: opts, log: opts.Logger, started: cfg, store: kept,
 		registry: prometheus.NewRegistry(),
 		engine:   policy.NewEngine(cfg.Rules.Policy),
 		masking:  masking.NewEngine(cfg.Rules.Masking),
