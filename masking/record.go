@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
@@ -28,7 +30,7 @@ type Recording struct {
 
 // Found hears of a span that was masked: its entity, and the text that stood
 // there, which is valid during the call alone.
-type Found func(entity string, value []byte)
+type Found = func(entity string, value []byte)
 
 // Record returns how a model's calls are masked for the record; nil where no
 // rule is about the model, and they are recorded as they are.
@@ -154,13 +156,21 @@ func (r *Recording) Answer(ctx context.Context, message []byte, found Found) ([]
 	return r.encode(ctx, resp, found)
 }
 
-// Other masks a message that is no inference, by its protobuf type: each string
-// and each value of bytes in it is a text.
-func (r *Recording) Other(ctx context.Context, m proto.Message, found Found) *access.Error {
+// Message masks a message that is no inference, of a protobuf type by its name:
+// each string and each value of bytes in it is a text.
+func (r *Recording) Message(ctx context.Context, name string, message []byte, found Found) ([]byte, *access.Error) {
 	if r == nil || r.plan == nil {
-		return nil
+		return message, nil
 	}
-	return r.strings(ctx, m.ProtoReflect(), found)
+	typ, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		return nil, r.cannot("its type is not known")
+	}
+	m := typ.New().Interface()
+	if refused := r.decode(message, m); refused != nil {
+		return nil, refused
+	}
+	return r.encode(ctx, m, found)
 }
 
 // decode reads a message as protobuf does, and drops what is unknown in it.

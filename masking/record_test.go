@@ -231,10 +231,15 @@ func TestRecordingOther(t *testing.T) {
 		"config":   {ParameterChoice: &pb.ModelRepositoryParameter_StringParam{StringParam: `{"owner":"` + seedEmail + `"}`}},
 		"file:1/x": {ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: []byte(seedCard)}},
 	}}
-	if refused := recording(t, redacts(nil)).Other(t.Context(), req, nil); refused != nil {
+	rec := recording(t, redacts(nil))
+	got, refused := rec.Message(t.Context(), "inference.RepositoryModelLoadRequest", inBytes(t, req), nil)
+	if refused != nil {
 		t.Fatal(refused)
 	}
-	clean(t, "the request", inBytes(t, req))
+	clean(t, "the request", got)
+	if _, refused := rec.Message(t.Context(), "no.such.Type", nil, nil); refused == nil {
+		t.Error("a message of a type that is not known is let through")
+	}
 }
 
 // streamOf makes the answers of a stream out of chunks of one text.

@@ -1,0 +1,214 @@
+package payload
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// Bounds of a capture.
+const (
+	// maxFrames is how many messages of one call are told of at all.
+	maxFrames = 64 << 10
+	// firstBytes is what a capture holds at first.
+	firstBytes = 4 << 10
+	// frameBytes is what a frame takes of the budget besides its bytes, about.
+	frameBytes = 80
+)
+
+// budget bounds the bytes of all captures. It refuses and never waits.
+type budget struct {
+	most int64
+	held atomic.Int64
+}
+
+func (b *budget) take(n int) bool {
+	if b.held.Add(int64(n)) > b.most {
+		b.held.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int) { b.held.Add(int64(-n)) }
+
+// Capture is what one call, or one request of a stream, says and is answered. Its
+// methods copy what they are given, never wait, and are safe for concurrent use;
+// those of a nil Capture do nothing, so that calls which are not captured need no
+// question. Each Capture is ended by [Capture.Close] or [Capture.Drop].
+type Capture struct {
+	keeper *Keeper
+	rule   *Rule
+	model  string
+	masker Masker
+	opened time.Time
+
+	mu     sync.Mutex
+	frames []frame
+	data   []byte // of all frames
+	held   int    // of the budget
+	lost   Lost   // why nothing is kept; 0 while something is
+	cut    bool   // a message did not fit
+	closed bool
+}
+
+// frame is a Frame whose message is in the capture's data.
+type frame struct {
+	kind       Kind
+	at         time.Duration
+	size       int
+	start, end int
+	typ        string
+	cut        bool
+}
+
+// Request notes a request of inference as it goes on to the backend.
+func (c *Capture) Request(m *wire.Message) {
+	if c != nil && c.rule.Requests {
+		c.message(Request, m)
+	}
+}
+
+// Answer notes the answer of a unary call as it leaves.
+func (c *Capture) Answer(m *wire.Message) { c.message(Answer, m) }
+
+// Stream notes an answer of a stream as it leaves.
+func (c *Capture) Stream(m *wire.Message) { c.message(Stream, m) }
+
+// OtherRequest and OtherAnswer note the messages of other RPCs.
+func (c *Capture) OtherRequest(m proto.Message) {
+	if c != nil && c.rule.Requests {
+		c.other(OtherAsked, m)
+	}
+}
+
+// OtherAnswer notes the answer of an RPC that is no inference.
+func (c *Capture) OtherAnswer(m proto.Message) { c.other(OtherAnswer, m) }
+
+// Failure notes the words of the error that the call ends with.
+func (c *Capture) Failure(text string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begin(Failure, len(text)) {
+		c.data = append(c.data, text...)
+		c.end()
+	}
+}
+
+// Drop gives the capture up: nothing of it is kept.
+func (c *Capture) Drop() { c.lose(Unattributed) }
+
+// lose gives up for a reason.
+func (c *Capture) lose(why Lost) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release(why)
+}
+
+// message copies m.
+func (c *Capture) message(kind Kind, m *wire.Message) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begin(kind, m.Len()) {
+		return
+	}
+	for _, b := range m.Buffers() {
+		c.data = append(c.data, b.ReadOnlyData()...)
+	}
+	c.end()
+}
+
+// other encodes m.
+func (c *Capture) other(kind Kind, m proto.Message) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begin(kind, proto.Size(m)) {
+		return
+	}
+	c.frames[len(c.frames)-1].typ = string(m.ProtoReflect().Descriptor().FullName())
+	var err error
+	if c.data, err = (proto.MarshalOptions{}).MarshalAppend(c.data, m); err != nil {
+		c.release(Unmasked)
+		return
+	}
+	c.end()
+}
+
+// begin notes a frame, and tells whether there is room for its n bytes. c is locked.
+func (c *Capture) begin(kind Kind, n int) bool {
+	if c.closed || c.lost != 0 {
+		return false
+	}
+	if len(c.frames) == maxFrames {
+		c.cut = true
+		return false
+	}
+	if !c.grow(n) {
+		return false
+	}
+	at := max(c.keeper.now().Sub(c.opened), 0)
+	f := frame{kind: kind, at: at, size: n, start: len(c.data), cut: c.cut}
+	if !c.cut && len(c.data)+n > int(c.rule.Cap) {
+		// What follows is left out too: nobody could tell what it belongs to.
+		c.cut, f.cut = true, true
+	}
+	f.end = f.start
+	c.frames = append(c.frames, f)
+	return !c.cut
+}
+
+func (c *Capture) end() { c.frames[len(c.frames)-1].end = len(c.data) }
+
+// grow makes room for n bytes and a frame, in steps, on the budget's account.
+func (c *Capture) grow(n int) bool {
+	if !c.cut && len(c.data)+n <= int(c.rule.Cap) && len(c.data)+n > cap(c.data) {
+		to := max(firstBytes, 2*cap(c.data), len(c.data)+n)
+		to = max(min(to, int(c.rule.Cap)), len(c.data)+n)
+		if !c.charge(to - cap(c.data)) {
+			return false
+		}
+		c.data = append(make([]byte, 0, to), c.data...)
+	}
+	if len(c.frames) == cap(c.frames) {
+		to := max(8, 2*cap(c.frames))
+		if !c.charge((to - cap(c.frames)) * frameBytes) {
+			return false
+		}
+		c.frames = append(make([]frame, 0, to), c.frames...)
+	}
+	return true
+}
+
+func (c *Capture) charge(n int) bool {
+	if !c.keeper.budget.take(n) {
+		c.release(NoMemory)
+		return false
+	}
+	c.held += n
+	return true
+}
+
+// release gives up what is held. c is locked.
+func (c *Capture) release(why Lost) {
+	if c.lost == 0 && !c.closed {
+		c.lost = why
+	}
+	c.keeper.budget.give(c.held)
+	c.held, c.frames, c.data = 0, nil, nil
+}
