@@ -48,7 +48,10 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		return nil, err
 	}
 	call.Verb, call.Model, call.Version = a.verb, a.model, a.version
-	if a.verb != access.None {
+	switch {
+	case a.byService && call.Principal == nil:
+		return nil, nobody()
+	case !a.byService && a.verb != access.None:
 		var refused *access.Error
 		if call.Decision, refused = g.decide(call.Principal, a); refused != nil {
 			return nil, refused
@@ -63,13 +66,18 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 // decide asks about one verb on one model.
 func (g *Gate) decide(who *access.Principal, a ask) (access.Decision, *access.Error) {
 	if who == nil {
-		return access.Decision{}, &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenMissing, Message: "no identity; send authorization: Bearer TOKEN"}
+		return access.Decision{}, nobody()
 	}
 	d := g.Engine.Decide(who, a.verb, a.model)
 	if d.Allowed {
 		return d, nil
 	}
 	return d, g.Engine.Refusal(who, a.verb, a.model, d)
+}
+
+// nobody is the refusal of a call without an identity.
+func nobody() *access.Error {
+	return &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenMissing, Message: "no identity; send authorization: Bearer TOKEN"}
 }
 
 func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -82,7 +90,10 @@ func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if rule.perMessage {
 		return handler(srv, &stream{ServerStream: ss, gate: g, call: call})
 	}
-	if rule.verb != access.None {
+	switch {
+	case rule.byService && call.Principal == nil:
+		return nobody()
+	case !rule.byService && rule.verb != access.None:
 		var refused *access.Error
 		if call.Decision, refused = g.decide(call.Principal, ask{verb: rule.verb}); refused != nil {
 			return refused
@@ -181,5 +192,5 @@ func (g *Gate) now() time.Time {
 }
 
 func unknownRPC() error {
-	return &access.Error{Kind: access.Unimplemented, Reason: access.ReasonUnknownRPC, Message: "unknown RPC; the gateway serves inference.GRPCInferenceService and grpc.health.v1.Health"}
+	return &access.Error{Kind: access.Unimplemented, Reason: access.ReasonUnknownRPC, Message: "unknown RPC; the gateway serves inference.GRPCInferenceService and grpc.health.v1.Health, and sluice.v1 on the port of its console"}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"maps"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
+	adminpb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -18,6 +20,8 @@ import (
 type ask struct {
 	verb           access.Verb
 	model, version string
+	// byService tells that no more than an identity is asked for here.
+	byService bool
 }
 
 // rule says what an RPC's message asks for, and what has to happen around it.
@@ -32,7 +36,18 @@ type around func(g *Gate, ctx context.Context, call *access.Call, r *wire.Reques
 
 // rules has every unary RPC that is served, by its full name. One that is not
 // here is refused, whatever serves it.
-var rules = map[string]rule{
+var rules = merged(modelRules, adminRules)
+
+func merged(all ...map[string]rule) map[string]rule {
+	out := make(map[string]rule)
+	for _, some := range all {
+		maps.Copy(out, some)
+	}
+	return out
+}
+
+// modelRules are those of the model servers' protocol, and of probes.
+var modelRules = map[string]rule{
 	pb.GRPCInferenceService_ServerLive_FullMethodName:     {asks: nothing[pb.ServerLiveRequest]},
 	pb.GRPCInferenceService_ServerReady_FullMethodName:    {asks: nothing[pb.ServerReadyRequest]},
 	pb.GRPCInferenceService_ServerMetadata_FullMethodName: {asks: nothing[pb.ServerMetadataRequest]},
@@ -64,6 +79,8 @@ var rules = map[string]rule{
 type streamRule struct {
 	verb       access.Verb
 	perMessage bool
+	// byService tells that no more than an identity is asked for here.
+	byService bool
 }
 
 // Reflection tells what the gateway serves, which is what describe on every
@@ -73,6 +90,7 @@ var streamRules = map[string]streamRule{
 	grpc_health_v1.Health_Watch_FullMethodName:                        {verb: access.None},
 	reflectionpb.ServerReflection_ServerReflectionInfo_FullMethodName: {verb: access.Describe},
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":  {verb: access.Describe},
+	adminpb.ApprovalService_WatchApprovals_FullMethodName:             {byService: true},
 }
 
 // IsProbe tells whether a method asks for no verb: what a load balancer calls.
@@ -130,7 +148,7 @@ func describe[M any, P interface {
 	if err != nil {
 		return ask{}, err
 	}
-	return ask{access.Describe, m.GetName(), m.GetVersion()}, checkName(m.GetName())
+	return ask{verb: access.Describe, model: m.GetName(), version: m.GetVersion()}, checkName(m.GetName())
 }
 
 func infer(r *wire.Request) (ask, error) {
@@ -143,14 +161,14 @@ func infer(r *wire.Request) (ask, error) {
 		return ask{}, err
 	}
 	model := view.ModelName().String()
-	return ask{access.Infer, model, view.ModelVersion().String()}, checkName(model)
+	return ask{verb: access.Infer, model: model, version: view.ModelVersion().String()}, checkName(model)
 }
 
 func statistics(m *pb.ModelStatisticsRequest) (ask, error) {
 	if m.GetName() == "" {
 		return ask{verb: access.List}, nil
 	}
-	return ask{access.Stats, m.GetName(), m.GetVersion()}, nil
+	return ask{verb: access.Stats, model: m.GetName(), version: m.GetVersion()}, nil
 }
 
 func index(m *pb.RepositoryIndexRequest) (ask, error) {
