@@ -72,7 +72,24 @@ type Config struct {
 	// Stale is how long keys are believed while they cannot be fetched; then the
 	// issuer's tokens are refused until it is back.
 	Stale time.Duration `yaml:"stale"`
+	// Login lets people get a token by `sluice login`.
+	Login *Login `yaml:"login"`
 }
+
+// Login is as what people log in by the device flow (RFC 8628).
+type Login struct {
+	// ClientID is that of a public client which the issuer lets use the flow.
+	ClientID string `yaml:"client_id"`
+	// Scopes are what the token is asked for; offline_access among them has many
+	// issuers give a refresh token too.
+	Scopes []string `yaml:"scopes"`
+	// Audience is what the token is asked to be for, where the issuer wants to be
+	// told ("audience" of Auth0 and others).
+	Audience string `yaml:"audience"`
+}
+
+// SetDefaults fills in what has a default.
+func (l *Login) SetDefaults() { l.Scopes = []string{"openid"} }
 
 // ServiceRule names a claim and those of its values that mark a program. With
 // a rule, nothing else marks one.
@@ -137,6 +154,7 @@ func (c *Config) Validate() []access.Problem {
 	v.algorithms(c.Algorithms)
 	v.filled("types", c.Types)
 	v.service(c.Service)
+	v.login(c.Login)
 	v.check(c.Skew >= 0 && c.Skew <= MaxSkew, "skew", "must be between 0s and 5m")
 	v.check(c.Refresh >= MinRefresh && c.Refresh <= MaxRefresh, "refresh", "must be between 10s and 24h")
 	v.check(c.Stale >= c.Refresh && c.Stale <= MaxStale, "stale", "must be at least as long as refresh, and at most 7d")
@@ -201,6 +219,14 @@ func (v *problems) service(rule ServiceRule) {
 	v.filled("service.values", rule.Values)
 	v.check(len(rule.Claim) > 0 || len(rule.Values) == 0, "service.claim", "must name the claim that the values are of")
 	v.check(len(rule.Values) > 0 || len(rule.Claim) == 0, "service.values", "must name the values that mark a program")
+}
+
+func (v *problems) login(l *Login) {
+	if l == nil {
+		return
+	}
+	v.check(l.ClientID != "", "login.client_id", "must name the client that people log in as")
+	v.filled("login.scopes", l.Scopes)
 }
 
 // parseURL takes what keys may be fetched from: https, or http where nobody can

@@ -68,6 +68,9 @@ func TestValidate(t *testing.T) {
 		"negative skew":         {func(c *oidc.Config) { c.Skew = -1 }, "skew", "5m"},
 		"refresh too often":     {func(c *oidc.Config) { c.Refresh = time.Second }, "refresh", "10s"},
 		"refresh never":         {func(c *oidc.Config) { c.Refresh = 0 }, "refresh", "10s"},
+		"a login":               {func(c *oidc.Config) { c.Login = &oidc.Login{ClientID: "cli"} }, "", ""},
+		"a login as nobody":     {func(c *oidc.Config) { c.Login = new(oidc.Login) }, "login.client_id", "must name the client"},
+		"an empty scope":        {func(c *oidc.Config) { c.Login = &oidc.Login{ClientID: "cli", Scopes: []string{""}} }, "login.scopes[0]", "empty"},
 		"stale before refresh":  {func(c *oidc.Config) { c.Stale = time.Minute }, "stale", "refresh"},
 	} {
 		t.Run(name, func(t *testing.T) {
