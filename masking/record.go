@@ -103,7 +103,7 @@ func (r *Recording) Text(ctx context.Context, text string, found Found) (string,
 		return text, nil
 	}
 	b := []byte(text)
-	refused := r.alone(ctx, &b, found)
+	refused := r.run(ctx, found).alone(&b)
 	return string(b), refused
 }
 
@@ -121,13 +121,17 @@ func (r *Recording) Request(ctx context.Context, message []byte, found Found) ([
 	if refused != nil {
 		return nil, refused
 	}
+	w := r.run(ctx, found)
 	for _, t := range tensors {
-		if refused := r.each(ctx, t, found); refused != nil {
+		if refused := w.each(t); refused != nil {
 			return nil, refused
 		}
 		t.put(req.RawInputContents)
 	}
-	return r.encode(ctx, req, found)
+	if refused := w.requestWords(req); refused != nil {
+		return nil, refused
+	}
+	return r.encode(req)
 }
 
 // Answer masks the ModelInferResponse of a unary call.
@@ -147,13 +151,17 @@ func (r *Recording) Answer(ctx context.Context, message []byte, found Found) ([]
 	if refused != nil {
 		return nil, refused
 	}
+	w := r.run(ctx, found)
 	for _, t := range tensors {
-		if refused := r.each(ctx, t, found); refused != nil {
+		if refused := w.each(t); refused != nil {
 			return nil, refused
 		}
 		t.put(resp.RawOutputContents)
 	}
-	return r.encode(ctx, resp, found)
+	if refused := w.answerWords(resp); refused != nil {
+		return nil, refused
+	}
+	return r.encode(resp)
 }
 
 // Message masks a message that is no inference, of a protobuf type by its name:
@@ -170,7 +178,10 @@ func (r *Recording) Message(ctx context.Context, name string, message []byte, fo
 	if refused := r.decode(message, m); refused != nil {
 		return nil, refused
 	}
-	return r.encode(ctx, m, found)
+	if refused := r.run(ctx, found).message(m.ProtoReflect()); refused != nil {
+		return nil, refused
+	}
+	return r.encode(m)
 }
 
 // decode reads a message as protobuf does, and drops what is unknown in it.
@@ -181,11 +192,8 @@ func (r *Recording) decode(message []byte, into proto.Message) *access.Error {
 	return nil
 }
 
-// encode masks what of m is no tensor's data, and encodes it.
-func (r *Recording) encode(ctx context.Context, m proto.Message, found Found) ([]byte, *access.Error) {
-	if refused := r.strings(ctx, m.ProtoReflect(), found); refused != nil {
-		return nil, refused
-	}
+// encode encodes what has been masked.
+func (r *Recording) encode(m proto.Message) ([]byte, *access.Error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil, r.cannot("it is not text where text has to be")

@@ -38,15 +38,22 @@ func (r *Recording) Answers(ctx context.Context, messages [][]byte, ended bool, 
 			return nil, refused
 		}
 	}
-	if refused := r.streams(ctx, tensors, ended, found); refused != nil {
+	w := r.run(ctx, found)
+	if refused := w.streams(tensors, ended); refused != nil {
 		return nil, refused
 	}
 	for i, a := range answers {
 		for _, t := range tensors[i] {
 			t.put(a.InferResponse.RawOutputContents)
 		}
-		var refused *access.Error
-		if out[i], refused = r.encode(ctx, a, found); refused != nil {
+		refused := w.names(&a.ErrorMessage)
+		if refused == nil {
+			refused = w.answerWords(a.InferResponse)
+		}
+		if refused == nil {
+			out[i], refused = r.encode(a)
+		}
+		if refused != nil {
 			return nil, refused
 		}
 	}
@@ -60,7 +67,7 @@ type textPlace struct {
 }
 
 // streams masks the texts of all answers.
-func (r *Recording) streams(ctx context.Context, tensors [][]*recorded, ended bool, found Found) *access.Error {
+func (w *recordRun) streams(tensors [][]*recorded, ended bool) *access.Error {
 	var order []textPlace
 	texts := map[textPlace][]*[]byte{}
 	for _, answer := range tensors {
@@ -75,7 +82,7 @@ func (r *Recording) streams(ctx context.Context, tensors [][]*recorded, ended bo
 		}
 	}
 	for _, at := range order {
-		if refused := r.text(ctx, texts[at], r.mode(at.output), ended, found); refused != nil {
+		if refused := w.text(texts[at], w.mode(at.output), ended); refused != nil {
 			return refused
 		}
 	}
@@ -84,17 +91,17 @@ func (r *Recording) streams(ctx context.Context, tensors [][]*recorded, ended bo
 
 // text masks one text of a stream. Where no rule says how its chunks make it up,
 // it is looked at in each way that it could be meant.
-func (r *Recording) text(ctx context.Context, chunks []*[]byte, mode Mode, ended bool, found Found) *access.Error {
+func (w *recordRun) text(chunks []*[]byte, mode Mode, ended bool) *access.Error {
 	switch {
 	case mode == Cumulative, mode == "" && grows(chunks):
-		return r.cumulative(ctx, chunks, ended, found)
+		return w.cumulative(chunks, ended)
 	case mode != Independent:
-		if refused := r.joined(ctx, chunks, ended, found); refused != nil || mode == Delta {
+		if refused := w.joined(chunks, ended); refused != nil || mode == Delta {
 			return refused
 		}
 	}
 	for _, c := range chunks {
-		if refused := r.alone(ctx, c, found); refused != nil {
+		if refused := w.alone(c); refused != nil {
 			return refused
 		}
 	}

@@ -5,15 +5,36 @@ import (
 	"context"
 	"slices"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/sluice-gateway/sluice/access"
 )
 
+// recordRun is the work on the messages of one call. It is for one goroutine.
+type recordRun struct {
+	*Recording
+	ctx   context.Context
+	found Found
+	masks []*masker         // one for each pass
+	memo  map[string]string // names and the like, which each answer repeats
+}
+
+const (
+	// maxMemo bounds how many names one call's memo has, maxMemoText how long each is.
+	maxMemo     = 256
+	maxMemoText = 64
+)
+
+func (r *Recording) run(ctx context.Context, found Found) *recordRun {
+	w := &recordRun{Recording: r, ctx: ctx, found: found, memo: map[string]string{}}
+	for _, pass := range r.passes {
+		w.masks = append(w.masks, newMasker(pass, 0, nil))
+	}
+	return w
+}
+
 // each masks the elements of a tensor, each by itself.
-func (r *Recording) each(ctx context.Context, t *recorded, found Found) *access.Error {
+func (w *recordRun) each(t *recorded) *access.Error {
 	for i := range t.elems {
-		if refused := r.alone(ctx, &t.elems[i], found); refused != nil {
+		if refused := w.alone(&t.elems[i]); refused != nil {
 			return refused
 		}
 	}
@@ -21,15 +42,34 @@ func (r *Recording) each(ctx context.Context, t *recorded, found Found) *access.
 }
 
 // alone masks a text that is there whole.
-func (r *Recording) alone(ctx context.Context, text *[]byte, found Found) *access.Error {
-	return r.joined(ctx, []*[]byte{text}, true, found)
+func (w *recordRun) alone(text *[]byte) *access.Error { return w.joined([]*[]byte{text}, true) }
+
+// name masks a short text that comes again and again.
+func (w *recordRun) name(text *string) *access.Error {
+	if *text == "" {
+		return nil
+	}
+	if known, found := w.memo[*text]; found {
+		*text = known
+		return nil
+	}
+	b := []byte(*text)
+	if refused := w.alone(&b); refused != nil {
+		return refused
+	}
+	masked := string(b)
+	if len(*text) <= maxMemoText && len(w.memo) < maxMemo {
+		w.memo[*text] = masked
+	}
+	*text = masked
+	return nil
 }
 
 // joined masks a text that came in chunks, and leaves each chunk its part: a
 // match stands where it begins. Of a text that was broken off, what could still
 // have become a match is left out.
-func (r *Recording) joined(ctx context.Context, chunks []*[]byte, ended bool, found Found) *access.Error {
-	for _, pass := range r.passes {
+func (w *recordRun) joined(chunks []*[]byte, ended bool) *access.Error {
+	for _, k := range w.masks {
 		size := 0
 		for _, c := range chunks {
 			size += len(*c)
@@ -37,11 +77,14 @@ func (r *Recording) joined(ctx context.Context, chunks []*[]byte, ended bool, fo
 		if size == 0 {
 			return nil
 		}
-		text := make([]byte, 0, size)
-		for _, c := range chunks {
-			text = append(text, *c...)
+		text := *chunks[0]
+		if len(chunks) > 1 {
+			text = make([]byte, 0, size)
+			for _, c := range chunks {
+				text = append(text, *c...)
+			}
 		}
-		edits, refused := r.find(ctx, pass, text, ended, found)
+		edits, refused := w.find(k, text, ended)
 		if refused != nil {
 			return refused
 		}
@@ -51,14 +94,14 @@ func (r *Recording) joined(ctx context.Context, chunks []*[]byte, ended bool, fo
 }
 
 // find returns what is to be replaced in a text.
-func (r *Recording) find(ctx context.Context, pass *tensorPlan, text []byte, ended bool, found Found) ([]edit, *access.Error) {
-	notes := []Finding{}
-	k := newMasker(pass, 0, nil)
+func (w *recordRun) find(k *masker, text []byte, ended bool) ([]edit, *access.Error) {
+	var notes []Finding
+	k.restart(0)
 	k.notes = &notes
-	refused := k.write(ctx, text)
+	refused := k.write(w.ctx, text)
 	edits := slices.Clone(k.edits)
 	if refused == nil && ended {
-		refused = k.flush(ctx)
+		refused = k.flush(w.ctx)
 		edits = append(edits, k.edits...)
 	}
 	if refused != nil {
@@ -69,10 +112,10 @@ func (r *Recording) find(ctx context.Context, pass *tensorPlan, text []byte, end
 	}
 	for _, n := range notes {
 		if n.Action == string(actionBlock) {
-			return nil, r.cannot("it holds what rule " + access.Quote(n.Rule) + " blocks")
+			return nil, w.cannot("it holds what rule " + access.Quote(n.Rule) + " blocks")
 		}
-		if found != nil && n.End <= len(text) {
-			found(n.Entity, text[n.Start:n.End])
+		if w.found != nil && n.End <= len(text) {
+			w.found(n.Entity, text[n.Start:n.End])
 		}
 	}
 	return edits, nil
@@ -107,7 +150,7 @@ func spread(text []byte, edits []edit, chunks []*[]byte) {
 // cumulative masks chunks that each hold the text so far: a match is masked as
 // soon as its first byte is there. One that does not go on where the last one
 // ended begins another text.
-func (r *Recording) cumulative(ctx context.Context, chunks []*[]byte, ended bool, found Found) *access.Error {
+func (w *recordRun) cumulative(chunks []*[]byte, ended bool) *access.Error {
 	for len(chunks) > 0 {
 		n := 1
 		for n < len(chunks) && bytes.HasPrefix(*chunks[n], *chunks[n-1]) {
@@ -120,7 +163,7 @@ func (r *Recording) cumulative(ctx context.Context, chunks []*[]byte, ended bool
 			part := slices.Clone((*c)[before:])
 			parts[i], before = &part, len(*c)
 		}
-		if refused := r.joined(ctx, parts, ended || n < len(chunks), found); refused != nil {
+		if refused := w.joined(parts, ended || n < len(chunks)); refused != nil {
 			return refused
 		}
 		var sum []byte
@@ -131,83 +174,4 @@ func (r *Recording) cumulative(ctx context.Context, chunks []*[]byte, ended bool
 		chunks = chunks[n:]
 	}
 	return nil
-}
-
-// strings masks all texts of a message but the elements of tensors and raw data.
-func (r *Recording) strings(ctx context.Context, m protoreflect.Message, found Found) (refused *access.Error) {
-	mask := func(text []byte) []byte {
-		if refused == nil && len(text) > 0 {
-			refused = r.alone(ctx, &text, found)
-		}
-		return text
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if elements[f.FullName()] {
-			return true
-		}
-		switch {
-		case f.IsMap():
-			refused = r.entries(ctx, f, v.Map(), mask, found)
-		case f.IsList():
-			for i := range v.List().Len() {
-				if f.Message() != nil {
-					refused = r.strings(ctx, v.List().Get(i).Message(), found)
-				} else {
-					v.List().Set(i, scalar(f, v.List().Get(i), mask))
-				}
-				if refused != nil {
-					return false
-				}
-			}
-		case f.Message() != nil:
-			refused = r.strings(ctx, v.Message(), found)
-		default:
-			m.Set(f, scalar(f, v, mask))
-		}
-		return refused == nil
-	})
-	return refused
-}
-
-// elements are fields that are masked as tensors are.
-var elements = map[protoreflect.FullName]bool{
-	"inference.ModelInferRequest.raw_input_contents":   true,
-	"inference.ModelInferResponse.raw_output_contents": true,
-	"inference.InferTensorContents.bytes_contents":     true,
-}
-
-// scalar is a value, masked if it is text.
-func scalar(f protoreflect.FieldDescriptor, v protoreflect.Value, mask func([]byte) []byte) protoreflect.Value {
-	switch f.Kind() {
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString(string(mask([]byte(v.String()))))
-	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes(mask(slices.Clone(v.Bytes())))
-	}
-	return v
-}
-
-// entries masks a map. Of two keys that look alike masked, one stays.
-func (r *Recording) entries(ctx context.Context, f protoreflect.FieldDescriptor, m protoreflect.Map, mask func([]byte) []byte, found Found) (refused *access.Error) {
-	var keys []protoreflect.MapKey
-	m.Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
-		keys = append(keys, key)
-		if f.MapValue().Message() != nil {
-			refused = r.strings(ctx, v.Message(), found)
-		} else {
-			m.Set(key, scalar(f.MapValue(), v, mask))
-		}
-		return refused == nil
-	})
-	if f.MapKey().Kind() != protoreflect.StringKind {
-		return refused
-	}
-	for _, key := range keys {
-		if masked := string(mask([]byte(key.String()))); masked != key.String() {
-			v := m.Get(key)
-			m.Clear(key)
-			m.Set(protoreflect.ValueOfString(masked).MapKey(), v)
-		}
-	}
-	return refused
 }

@@ -147,11 +147,6 @@ func recordableNames() (names []string) {
 	return names
 }
 
-// keeps tells whether anything at all is kept.
-func (r Rules) keeps() bool {
-	return slices.ContainsFunc(r, func(one Rule) bool { return one.Payloads.Share > 0 })
-}
-
 // of finds the rule about calls of a verb to a model; nil keeps nothing.
 func (r Rules) of(model string, verb access.Verb) *Rule {
 	for i := range r {
