@@ -71,6 +71,9 @@ type Call struct {
 	// OnMasked, if set, hears what masking found in one answer of a model, on the
 	// goroutine that sends the answer.
 	OnMasked func(Found)
+	// OnGuard, if set, hears of each guard that had something to say, on the
+	// goroutine that reads the request.
+	OnGuard func(GuardOutcome)
 }
 
 // Approval is what people said to a call.

@@ -1,0 +1,307 @@
+package guard
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// listed tells whether a request has anything that the guard's deny list names.
+func (g *guard) listed(r *reading) (bool, error) {
+	d := g.DenyList
+	for _, check := range []struct {
+		set bool
+		has func(*reading) (bool, error)
+	}{
+		{d.MaxBytes > 0, g.tooLong},
+		{d.MaxBatch > 0, g.tooMany},
+		{len(d.Override) > 0, g.pushes},
+		{d.MaxTokens > 0, g.tooManyTokens},
+		{d.Parameters != nil, g.hasParameter},
+		{d.Text != nil, g.hasText},
+	} {
+		if !check.set {
+			continue
+		}
+		if has, err := check.has(r); has || err != nil {
+			return has, err
+		}
+	}
+	return false, nil
+}
+
+// tooLong counts shared memory too: else it would be the way around the limit.
+func (g *guard) tooLong(r *reading) (bool, error) {
+	all, err := r.tensors()
+	n := int64(r.r.Size)
+	for _, i := range all {
+		if i.shared {
+			size := i.bytes()
+			if n > math.MaxInt64-size {
+				return true, err
+			}
+			n += size
+		}
+	}
+	return n > int64(g.DenyList.MaxBytes), err
+}
+
+func (g *guard) tooMany(r *reading) (bool, error) {
+	n, err := r.batch()
+	return n > g.DenyList.MaxBatch, err
+}
+
+func (g *guard) pushes(r *reading) (bool, error) {
+	o, err := r.pushed()
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(o.keys, func(key string) bool { return matchAny(g.DenyList.Override, key) }), nil
+}
+
+func matchAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return access.Match(p, name) })
+}
+
+// hasText looks at each text of the inputs that the list is about, and at what
+// its JSON escapes mean. Inputs of numbers have no text.
+func (g *guard) hasText(r *reading) (bool, error) {
+	all, err := r.tensors()
+	if err != nil {
+		return false, err
+	}
+	for _, i := range all {
+		if !matchAny(g.textInputs, i.name) {
+			continue
+		}
+		if t := i.tensor.Type(); t != wire.Bytes && t != wire.UnknownType {
+			if err := r.onlyNumbers(i); err != nil {
+				return false, err
+			}
+			continue
+		}
+		texts, err := r.texts(i)
+		if err != nil {
+			return false, err
+		}
+		for _, text := range texts {
+			if slices.ContainsFunc(append(undone(text), text), g.matchesText) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func (g *guard) matchesText(text string) bool {
+	for _, p := range g.patterns {
+		if p.MatchString(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyNumbers refuses an input of numbers that some server might read as text.
+func (r *reading) onlyNumbers(i *input) error {
+	if !i.shared && !i.hasRaw && !i.tensor.Contents().OnlyFor(i.datatype) {
+		return fail("input %s has contents of another datatype than its own", access.Quote(i.name))
+	}
+	return r.plainText(i)
+}
+
+// hasParameter looks at the parameters of the request, of its inputs and its
+// outputs, and at sampling parameters that are sent as text.
+func (g *guard) hasParameter(r *reading) (bool, error) {
+	own, err := r.params()
+	if err != nil {
+		return false, err
+	}
+	if g.namesParameter(own) || r.r.Infer == nil {
+		return g.namesParameter(own), nil
+	}
+	all, err := r.tensors()
+	if err != nil {
+		return false, err
+	}
+	maps := make([]wire.Parameters, 0, len(all))
+	for _, i := range all {
+		maps = append(maps, i.tensor.Parameters())
+	}
+	if _, err := r.requested(); err != nil {
+		return false, err
+	}
+	for o := range r.r.Infer.Outputs() {
+		maps = append(maps, o.Parameters())
+	}
+	for _, parameters := range maps {
+		of := make(map[string]any)
+		if err := r.addParameters(of, parameters); err != nil {
+			return false, err
+		}
+		if g.namesParameter(of) {
+			return true, nil
+		}
+	}
+	sampling, err := r.samples()
+	return g.namesParameter(sampling), err
+}
+
+func (g *guard) namesParameter(all map[string]any) bool {
+	for name, v := range all {
+		if matchAny(g.DenyList.Parameters.Names, name) || len(g.values) > 0 && g.matchesValue(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchesValue looks at a value, and at all values inside of it.
+func (g *guard) matchesValue(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case []string:
+		return slices.ContainsFunc(v, func(s string) bool { return g.matchesValue(s) })
+	case []any:
+		return slices.ContainsFunc(v, g.matchesValue)
+	case map[string]any:
+		for key, inner := range v {
+			if g.matchesValue(key) || g.matchesValue(inner) {
+				return true
+			}
+		}
+		return false
+	}
+	text, ok := v.(string)
+	if !ok {
+		text = fmt.Sprint(v)
+	}
+	for _, s := range append(undone(text), text) {
+		for _, p := range g.values {
+			if p.MatchString(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tokenKeys are what servers call the most tokens that they are asked for: vLLM,
+// OpenAI's routes, TGI, TensorRT-LLM; as parameters and as inputs.
+var tokenKeys = []string{"max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens", "request_output_len"}
+
+// tooManyTokens looks at every place from which a server could take the number.
+// One that is not a plain number could be read as any.
+func (g *guard) tooManyTokens(r *reading) (bool, error) {
+	own, err := r.params()
+	if err != nil {
+		return false, err
+	}
+	sampling, err := r.samples()
+	if err != nil {
+		return false, err
+	}
+	for _, key := range tokenKeys {
+		for _, from := range []map[string]any{own, sampling} {
+			v, there := from[key]
+			if !there {
+				continue
+			}
+			if many, err := g.many(key, v); many || err != nil {
+				return many, err
+			}
+		}
+		if many, err := g.tokenInput(r, key); many || err != nil {
+			return many, err
+		}
+	}
+	return false, nil
+}
+
+// many reads a number as Python's int() would; text that it might read in some
+// other way is refused.
+func (g *guard) many(key string, v any) (bool, error) {
+	limit := g.DenyList.MaxTokens
+	switch v := v.(type) {
+	case int64:
+		return v > limit, nil
+	case uint64:
+		return v > uint64(limit), nil
+	case float64:
+		if math.IsNaN(v) {
+			return true, nil
+		}
+		return v > float64(limit), nil
+	case string:
+		if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+			return n > limit, nil
+		}
+	}
+	return false, fail("%s must be a number: anything else may mean no limit to a server", key)
+}
+
+// tokenInput reads the number out of an input, as TensorRT-LLM has it.
+func (g *guard) tokenInput(r *reading, key string) (bool, error) {
+	i, err := r.find(key)
+	if err != nil || i == nil {
+		return false, err
+	}
+	t := i.tensor.Type()
+	switch {
+	case i.shared, t == wire.UnknownType, i.hasRaw && i.tensor.HasContents(), !i.hasRaw && !i.tensor.Contents().OnlyFor(i.datatype):
+		return false, fail("input %s can't be looked at: send it in the request, as a number", key)
+	case t == wire.Bytes:
+		texts, err := r.texts(i)
+		if err != nil {
+			return false, err
+		}
+		for _, text := range texts {
+			if many, err := g.many(key, text); many || err != nil {
+				return many, err
+			}
+		}
+		return false, nil
+	}
+	raw, err := i.numbers(t)
+	if err != nil {
+		return false, err
+	}
+	for size := t.Size(); len(raw) >= size; raw = raw[size:] {
+		var v any = t.Integer(raw)
+		if t.IsFloat() {
+			v = t.Float(raw)
+		} else if t == wire.Uint64 {
+			v = uint64(t.Integer(raw))
+		}
+		if many, err := g.many(key, v); many || err != nil {
+			return many, err
+		}
+	}
+	return false, nil
+}
+
+// numbers is an input's data as raw data; there are few numbers, one of a request.
+func (i *input) numbers(t wire.Datatype) ([]byte, error) {
+	if i.bytes() > maxListed*8 {
+		return nil, fail("input %s has too many numbers", access.Quote(i.name))
+	}
+	if i.hasRaw {
+		if i.raw.Len()%t.Size() != 0 {
+			return nil, fail("the data of input %s is not of its datatype", access.Quote(i.name))
+		}
+		return i.raw.Bytes(), nil
+	}
+	var raw []byte
+	for bits := range i.tensor.Contents().Numbers(t.String()) {
+		at := len(raw)
+		raw = append(raw, make([]byte, t.Size())...)
+		t.PutBits(raw[at:], bits)
+	}
+	return raw, nil
+}
