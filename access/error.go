@@ -61,6 +61,8 @@ const (
 	ReasonApprovalTerms    = "APPROVAL_REASON_MISSING"
 	ReasonApprovalPending  = "APPROVALS_PENDING"
 	ReasonApprovalVoid     = "APPROVAL_VOID"
+	ReasonNotApprover      = "NOT_AN_APPROVER"
+	ReasonAccessWider      = "NO_ACCESS_ENTRY"
 	ReasonGrantRevoked     = "GRANT_REVOKED"
 	ReasonInterrupted      = "APPROVAL_INTERRUPTED"
 	ReasonSessionKilled    = "SESSION_KILLED"

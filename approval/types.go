@@ -78,6 +78,10 @@ func (p Person) Is(who *access.Principal) bool {
 	return who != nil && p.Issuer == who.Issuer && p.Subject == who.Subject
 }
 
+func (p Person) same(other Person) bool {
+	return p.Issuer == other.Issuer && p.Subject == other.Subject
+}
+
 func personOf(who *access.Principal) Person {
 	return Person{Issuer: who.Issuer, Subject: who.Subject, Name: who.Name, Kind: who.Kind}
 }
@@ -179,12 +183,6 @@ type Grant struct {
 	// Ended is when it was over, however; Revocation is who revoked it and why.
 	Ended      time.Time `json:"ended,omitzero"`
 	Revocation *Vote     `json:"revocation,omitempty"`
-}
-
-// MayApprove says why who may not approve or deny the request, whatever his
-// rights: nil if he may. It does not look at the request's state.
-func (r *Request) MayApprove(who *access.Principal) *access.Error {
-	return mayApprove(r, who)
 }
 
 // MayRevoke tells whether who may revoke the grant without being an

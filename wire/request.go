@@ -65,6 +65,10 @@ func (r InferRequest) Raw() iter.Seq[Span] { return r.root().blobs(fieldRawInput
 // as it is; see [InferRequest.Canonical].
 func (r InferRequest) Ambiguous() bool { return r.v.ambiguous }
 
+// Foreign tells whether there are fields in the message that the contract does
+// not have.
+func (r InferRequest) Foreign() bool { return r.v.foreign }
+
 // Canonical returns a message that says what this one says, with nothing in it
 // to be read in two ways. It shares the buffers and the charge, and is freed
 // by its owner as this one's message is by its. What has to be written anew is

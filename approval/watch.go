@@ -1,0 +1,84 @@
+package approval
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sluice-gateway/sluice/store"
+)
+
+// Watch sends each pending request, and then each request that changes, as it is
+// then, until ctx ends, which closes the channel. A slow reader gets the newest
+// state of each, not every one between.
+func (e *Engine) Watch(ctx context.Context) <-chan *Request {
+	w := &watch{engine: e, out: make(chan *Request), seen: make(map[string]int64)}
+	go func() {
+		defer close(w.out)
+		w.run(ctx)
+	}()
+	return w.out
+}
+
+// watch is one reader's. seen are the pending requests that it has sent, by
+// revision.
+type watch struct {
+	engine *Engine
+	out    chan *Request
+	seen   map[string]int64
+}
+
+func (w *watch) run(ctx context.Context) {
+	for hint := range w.engine.store.Watch(ctx, KindRequest) {
+		if hint.ID != "" {
+			w.one(ctx, hint.ID)
+			continue
+		}
+		missing := make(map[string]bool, len(w.seen))
+		for id := range w.seen {
+			missing[id] = true
+		}
+		err := w.engine.pages(ctx, store.Query{Kind: KindRequest, State: string(Pending)}, func(item *store.Item) error {
+			delete(missing, item.ID)
+			if w.seen[item.ID] < item.Revision {
+				r, err := decodeRequest(item)
+				if err != nil {
+					w.engine.unreadable(ctx, err)
+					return nil
+				}
+				w.send(ctx, r)
+			}
+			return nil
+		})
+		if err != nil {
+			continue // the next hint comes in a few seconds at the latest
+		}
+		for id := range missing {
+			w.one(ctx, id)
+		}
+	}
+}
+
+// one sends a request if it is not the one that was sent last.
+func (w *watch) one(ctx context.Context, id string) {
+	r, err := readRequest(ctx, w.engine.store, id)
+	if errors.Is(err, store.ErrNotFound) {
+		delete(w.seen, id)
+		return
+	}
+	if err == nil && w.seen[id] < r.revision {
+		w.send(ctx, r)
+	}
+}
+
+func (w *watch) send(ctx context.Context, r request) {
+	select {
+	case w.out <- r.Request:
+	case <-ctx.Done():
+		return
+	}
+	if r.State == Pending {
+		w.seen[r.ID] = r.revision
+	} else {
+		delete(w.seen, r.ID)
+	}
+}
