@@ -42,7 +42,6 @@ var unbuilt = map[string]string{
 	"access":         notYet + inPolicy,
 	"audit.payloads": notYet,
 	"audit.sinks":    notYet,
-	"guards":         notYet + inPolicy,
 	"identity.saml":  notYet,
 }
 
@@ -51,6 +50,7 @@ var misplaced = map[string]string{
 	"roles":     inPolicyFile,
 	"bindings":  inPolicyFile,
 	"masking":   inPolicyFile,
+	"guards":    inPolicyFile,
 	"detectors": inPolicyFile,
 }
 

@@ -137,7 +137,7 @@ func TestLoadProblems(t *testing.T) {
 		}},
 		"unknown key":    {"more", "backend: []", []string{`:5:1: backend: unknown key (did you mean "backends"?)`}},
 		"audit":          {"more", "audit: { payloads: masked }", []string{":5:10: audit.payloads: is not supported by this version yet; take the key out"}},
-		"guards":         {"more", "guards: []", []string{":5:1: guards: is not supported by this version yet; take the key out (and it is a key of policy files)"}},
+		"guards":         {"more", "guards: []", []string{":5:1: guards: is a key of policy files; write it in one of those that policy lists"}},
 		"masking":        {"more", "masking: []", []string{":5:1: masking: is a key of policy files; write it in one of those that policy lists"}},
 		"access":         {"more", "access: []", []string{":5:1: access: is not supported by this version yet"}},
 		"saml":           {"identity", `identity: { saml: {}, oidc: [ { name: a, issuer: "https://a", audiences: [b] } ] }`, []string{":2:13: identity.saml: is not supported by this version yet"}},
@@ -185,7 +185,7 @@ func TestLoadProblems(t *testing.T) {
 		"policy is away":  {"policy", "policy: [nope.yaml]", []string{":4:10: policy[0]: $DIR/nope.yaml cannot be read: no such file or directory"}},
 		"policy twice":    {"policy", "policy: [policy.yaml, ./policy.yaml]", []string{":4:23: policy[1]: is there twice"}},
 		"policy is empty": {"policy", "policy: []", []string{":4:1: policy: is missing: without a policy nobody may do anything"}},
-		"other policy":    {"policy", "policy: [policy.yaml, wrong.yaml]", []string{`wrong.yaml:1:1: rolls: unknown key (did you mean "roles"?)`, "wrong.yaml:3:5: bindings[0].role: unknown role \"readr\" (did you mean \"reader\"?)", "wrong.yaml:5:1: guards: guards is not supported by this version yet"}},
+		"other policy":    {"policy", "policy: [policy.yaml, wrong.yaml]", []string{`wrong.yaml:1:1: rolls: unknown key (did you mean "roles"?)`, "wrong.yaml:3:5: bindings[0].role: unknown role \"readr\" (did you mean \"reader\"?)"}},
 		"broken policy":   {"policy", "policy: [broken.yaml]", []string{"broken.yaml:1:1: is not YAML: "}},
 		"folder":          {"policy", "policy: [.]", []string{":4:10: policy[0]: $DIR cannot be read: is a directory"}},
 	}
@@ -197,7 +197,7 @@ func TestLoadProblems(t *testing.T) {
 			}
 			path := lay(t, map[string]string{
 				"sluice.yaml": text, "policy.yaml": rightPolicy, "broken.yaml": "roles: [\n",
-				"wrong.yaml": "rolls: {}\nbindings:\n  - role: readr\n    groups: [users]\nguards: []\n",
+				"wrong.yaml": "rolls: {}\nbindings:\n  - role: readr\n    groups: [users]\n",
 			})
 			c, problems := config.Load(path)
 			if (c == nil) != (len(tt.want) > 0) {

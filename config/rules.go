@@ -7,12 +7,14 @@ import (
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/masking/presidio"
 	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/policy/guard"
 )
 
 // PolicyFile is what one policy file may hold: the keys of each part that
 // decides by it.
 type PolicyFile struct {
 	Access  policy.Document  `yaml:",inline"`
+	Guards  guard.Document   `yaml:",inline"`
 	Masking masking.Document `yaml:",inline"`
 }
 
@@ -20,6 +22,7 @@ type PolicyFile struct {
 // them. They are immutable.
 type Rules struct {
 	Policy  *policy.Policy
+	Guards  *guard.Policy
 	Masking *masking.Policy
 }
 
@@ -35,6 +38,9 @@ type RulesOptions struct {
 	// Analyzer makes what asks a presidio service; without it, none is asked and
 	// rules that need one are problems.
 	Analyzer func(masking.Presidio) (masking.Analyzer, error)
+	// Stateless tells that there is no store: what has to be kept in one is a
+	// problem.
+	Stateless bool
 }
 
 // Presidio makes what asks a presidio service; it does not connect.
@@ -64,6 +70,7 @@ func ReadRules(paths []string, o RulesOptions) (*Rules, Problems) {
 type rulesReader struct {
 	options  RulesOptions
 	access   []policy.File
+	guards   []guard.File
 	masking  []masking.File
 	places   map[string]*Positions
 	problems Problems
@@ -83,6 +90,7 @@ func (r *rulesReader) read(path string) {
 	r.whole = r.whole && at.any()
 	anchor(&file, filepath.Dir(path))
 	r.access = append(r.access, policy.File{Name: path, Document: file.Access})
+	r.guards = append(r.guards, guard.File{Name: path, Document: file.Guards})
 	r.masking = append(r.masking, masking.File{Name: path, Document: file.Masking})
 	r.places[path] = at
 }
@@ -92,6 +100,13 @@ func (r *rulesReader) compile() *Rules {
 	var ofPolicy []policy.Problem
 	rules.Policy, ofPolicy = policy.Compile(r.access, policy.Options{Sources: r.options.Sources})
 	for _, p := range ofPolicy {
+		r.place(p.File, p.Problem)
+	}
+	var ofGuards []guard.Problem
+	rules.Guards, ofGuards = guard.Compile(r.guards, guard.Options{
+		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Stateless: r.options.Stateless,
+	})
+	for _, p := range ofGuards {
 		r.place(p.File, p.Problem)
 	}
 	var ofMasking []masking.Problem

@@ -137,7 +137,7 @@ func TestFilesOfAPageAreLoaded(t *testing.T) {
 		"a configuration":  {"sluice.yaml", "server: { grpc: \":8001\" }\n", "identity"},
 		"a suite":          {"tests/a_test.yaml", "tests: []\n", "no tests"},
 		"not YAML":         {"policy.yaml", "roles: [\n", "policy.yaml"},
-		"guards, not here": {"policy.yaml", "guards: []\n", "guards is not supported"},
+		"a guard mistyped": {"policy.yaml", "guards: [ { name: g, verbs: [infr], deny: no } ]\n", "unknown verb"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &session{page: &page{path: "page.md"}, dir: t.TempDir()}

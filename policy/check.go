@@ -67,12 +67,12 @@ func (c *checker) names(roles map[string][]Entry) {
 }
 
 // document looks at one file. The keys of later parts are refused, not skipped:
-// whoever wrote a guard relies on it.
+// whoever wrote one relies on it.
 func (c *checker) document(d Document) {
 	for _, later := range []struct {
 		key   string
 		value any
-	}{{"access", d.Access}, {"guards", d.Guards}} {
+	}{{"access", d.Access}} {
 		if later.value != nil {
 			c.add(later.key, "%s is not supported by this version yet; remove it", later.key)
 		}

@@ -10,11 +10,10 @@ type Document struct {
 	// files.
 	Bindings []Binding `yaml:"bindings"`
 
-	// Access and Guards are keys of parts that this version does not have. They
-	// are read so that [Compile] can refuse them by name: a rule that is written
-	// down and not enforced is worse than none.
+	// Access is the key of a part that this version does not have. It is read so
+	// that [Compile] can refuse it by name: a rule that is written down and not
+	// enforced is worse than none.
 	Access any `yaml:"access"`
-	Guards any `yaml:"guards"`
 }
 
 // Entry allows (or with Deny, denies) each of its verbs on each model that

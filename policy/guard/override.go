@@ -166,4 +166,3 @@ func hasUnknown(m protoreflect.Message) bool {
 	})
 	return found
 }
-

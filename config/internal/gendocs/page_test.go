@@ -40,7 +40,7 @@ func TestPageHas(t *testing.T) {
 		"policy":                 "## `roles.NAME[]`\n",
 		"masking":                "## `masking[]`\n",
 		"the example":            "addresses: [\"triton:8001\"]",
-		"what is not there yet":  "`access`, `audit.payloads`, `audit.sinks`, `guards`, `identity.saml`.",
+		"what is not there yet":  "`access`, `audit.payloads`, `audit.sinks`, `identity.saml`.",
 		"a restart, inherited":   "| `gc_percent` † | number | `200` |",
 		"no restart for a probe": "| `probes` | string | `open` |",
 	} {
@@ -48,7 +48,7 @@ func TestPageHas(t *testing.T) {
 			t.Errorf("%s: the page lacks %q", what, want)
 		}
 	}
-	for _, not := range []string{"| `guards` |", "`Rules`", "| `-` |"} {
+	for _, not := range []string{"`Rules`", "| `-` |"} {
 		if strings.Contains(page, not) {
 			t.Errorf("the page has %q", not)
 		}
