@@ -1,12 +1,9 @@
 package payload
 
 import (
-	"encoding/binary"
+	"iter"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -19,80 +16,90 @@ type place struct {
 	index  int
 }
 
-// index gathers the words of a content's texts. Chunks of a stream are put
+// texts gathers the words of a content's texts. Chunks of a stream are put
 // together first: words go across their borders.
+type texts struct {
+	words  wordSet
+	stream map[place]*strings.Builder
+	left   int
+	raws   []wire.Span
+}
+
 func index(c *Content, words wordSet) {
-	texts := map[place]*strings.Builder{}
-	left := maxIndexed
+	t := &texts{words: words, stream: map[place]*strings.Builder{}, left: maxIndexed}
 	for i := range c.Frames {
-		f := &c.Frames[i]
-		switch f.Kind {
-		case Failure:
-			words.add(string(f.Message))
-		case Request:
-			m := &pb.ModelInferRequest{}
-			if proto.Unmarshal(f.Message, m) == nil {
-				each(m.GetInputs(), m.GetRawInputContents(), func(_ place, text []byte) { words.add(string(text)) })
-			}
-		case Answer:
-			m := &pb.ModelInferResponse{}
-			if proto.Unmarshal(f.Message, m) == nil {
-				each(m.GetOutputs(), m.GetRawOutputContents(), func(_ place, text []byte) { words.add(string(text)) })
-			}
-		case Stream:
-			m := &pb.ModelStreamInferResponse{}
-			if proto.Unmarshal(f.Message, m) != nil {
-				continue
-			}
-			words.add(m.GetErrorMessage())
-			each(m.GetInferResponse().GetOutputs(), m.GetInferResponse().GetRawOutputContents(), func(at place, text []byte) {
-				if left -= len(text); left < 0 {
-					return
-				}
-				if texts[at] == nil {
-					texts[at] = &strings.Builder{}
-				}
-				texts[at].Write(text)
-			})
-		}
+		t.frame(&c.Frames[i])
 	}
-	for _, text := range texts {
+	for _, text := range t.stream {
 		words.add(text.String())
 	}
 }
 
-// tensor is an input or an output.
-type tensor interface {
-	GetName() string
-	GetDatatype() string
-	GetParameters() map[string]*pb.InferParameter
-	GetContents() *pb.InferTensorContents
+// frame takes the texts of a message; one that can't be read has none.
+func (t *texts) frame(f *Frame) {
+	m := wire.FromBytes(f.Message)
+	defer m.Free()
+	switch f.Kind {
+	case Failure:
+		t.words.add(string(f.Message))
+	case Request:
+		if view, err := m.InferRequest(); err == nil {
+			t.elements(view.Inputs(), view.Raw(), true, t.alone)
+		}
+	case Answer:
+		if view, err := m.InferResponse(); err == nil {
+			t.elements(view.Outputs(), view.Raw(), false, t.alone)
+		}
+	case Stream:
+		if view, err := m.StreamResponse(); err == nil {
+			t.words.add(view.ErrorMessage().String())
+			t.elements(view.Response().Outputs(), view.Response().Raw(), false, t.chunk)
+		}
+	}
 }
 
-// sharedMemory is the parameter of a tensor whose data is not in the message.
+func (t *texts) alone(_ place, text wire.Span) {
+	if t.left -= text.Len(); t.left >= 0 {
+		t.words.add(text.String())
+	}
+}
+
+func (t *texts) chunk(at place, text wire.Span) {
+	if t.left -= text.Len(); t.left < 0 {
+		return
+	}
+	if t.stream[at] == nil {
+		t.stream[at] = &strings.Builder{}
+	}
+	for b := range text.Chunks() {
+		t.stream[at].Write(b)
+	}
+}
+
+// sharedMemory is the parameter of an input whose data is not in the message.
 const sharedMemory = "shared_memory_region"
 
-// each calls visit with the elements of all tensors of text.
-func each[T tensor](all []T, raws [][]byte, visit func(place, []byte)) {
-	inline := len(raws) != len(all) // then those in shared memory have none
-	for _, t := range all {
-		n := 0
-		_, shared := t.GetParameters()[sharedMemory]
-		if len(raws) > 0 && (!inline || !shared) {
-			data := raws[0]
-			raws = raws[1:]
-			for t.GetDatatype() == wire.Bytes.String() && len(data) >= 4 {
-				size := uint64(binary.LittleEndian.Uint32(data))
-				if size > uint64(len(data)-4) {
-					break
+// elements calls visit with the elements of all tensors of text. Of inputs, those
+// in shared memory have no raw data.
+func (t *texts) elements(all iter.Seq[wire.Tensor], raws iter.Seq[wire.Span], inputs bool, visit func(place, wire.Span)) {
+	t.raws = t.raws[:0]
+	for raw := range raws {
+		t.raws = append(t.raws, raw)
+	}
+	n := 0
+	for one := range all {
+		at := place{output: one.Name().String()}
+		if n < len(t.raws) && (!inputs || !one.Parameters().Has(sharedMemory)) {
+			if one.Type() == wire.Bytes {
+				for it := t.raws[n].Elements(); it.Next(); at.index++ {
+					visit(at, it.Element())
 				}
-				visit(place{t.GetName(), n}, data[4:4+size])
-				n, data = n+1, data[4+size:]
 			}
-		}
-		for _, text := range t.GetContents().GetBytesContents() {
-			visit(place{t.GetName(), n}, text)
 			n++
+		}
+		for text := range one.Contents().Bytes() {
+			visit(at, text)
+			at.index++
 		}
 	}
 }
