@@ -76,16 +76,15 @@ func (x *exchange) fail(err error, contentType string) {
 	if x.failed != nil && st.Code() == codes.InvalidArgument && text == x.failed.Text {
 		code = x.failed.Status
 	}
-	x.details(st, code)
+	setDetails(x.Header(), st, code)
 	if x.aside && code == http.StatusNotFound {
 		contentType, text = textPlain, "Not Found"
 	}
 	x.write(code, contentType, text)
 }
 
-// details says in headers what gRPC has in an error's details.
-func (x *exchange) details(st *status.Status, code int) {
-	h, reason := x.Header(), ""
+// setDetails says in headers what gRPC has in an error's details.
+func setDetails(h http.Header, st *status.Status, code int) (reason string) {
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
@@ -104,6 +103,7 @@ func (x *exchange) details(st *status.Status, code int) {
 	case code == http.StatusTooManyRequests && h.Get("Retry-After") == "":
 		h.Set("Retry-After", "1")
 	}
+	return reason
 }
 
 // write answers an error with its text. Nothing has been written before.

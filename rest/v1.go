@@ -167,7 +167,7 @@ func (x *exchange) errorV1(err error, param string) *openai.Error {
 		e.Param = "model"
 	}
 	if !x.wrote {
-		x.details(st, e.Status)
+		setDetails(x.Header(), st, e.Status)
 		e.Code = x.Header().Get(reasonHeader)
 	}
 	return e
