@@ -80,7 +80,7 @@ func (c *Config) SetDefaults() {
 // limits of what a configuration may say.
 const (
 	minQueue, maxQueue = 100, 10_000_000
-	maxBatch           = 10 * time.Second
+	mostBatch          = 10 * time.Second
 	maxWait            = 10 * time.Minute
 	minRetain          = time.Hour
 )
@@ -105,8 +105,8 @@ func (c *Config) Validate() []access.Problem {
 	if c.Wait <= 0 || c.Wait > maxWait {
 		add("wait", "must be positive and at most %s: no call waits for ever", maxWait)
 	}
-	if c.Batch <= 0 || c.Batch > maxBatch {
-		add("batch", "must be positive and at most %s: it is what a crash loses", maxBatch)
+	if c.Batch <= 0 || c.Batch > mostBatch {
+		add("batch", "must be positive and at most %s: it is what a crash loses", mostBatch)
 	}
 	if c.Retain != 0 && c.Retain < minRetain {
 		add("retain", "must be 0 (for ever) or at least %s", minRetain)

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -18,6 +19,23 @@ var (
 	// ErrCursor is the answer to a cursor that this log did not give.
 	ErrCursor = errors.New("audit: not a cursor of this log")
 )
+
+// DamagedError says that some records can't be read any more, though they were
+// written.
+type DamagedError struct {
+	Replica string
+	// First and Last are the first and the last of them.
+	First, Last uint64
+	Cause       error
+}
+
+// Error names the records.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("audit: records %d to %d of %s can't be read", e.First, e.Last, e.Replica)
+}
+
+// Unwrap is what was wrong, for the gateway's log alone.
+func (e *DamagedError) Unwrap() error { return e.Cause }
 
 // Entry is a record as a log keeps it.
 type Entry struct {
@@ -64,7 +82,9 @@ type Log interface {
 	// byte, is passed over: an Append whose end was not heard of may be repeated.
 	Append(ctx context.Context, b Batch) error
 	// Search gives the records that q asks for, one after the other, and an error
-	// last if there was one. Records that come while it runs may be in it or not.
+	// last if there was one. Records that come while it runs may be in it or not. A
+	// [DamagedError] stands for records that can't be read: the search goes on behind
+	// them.
 	Search(ctx context.Context, q Query) iter.Seq2[Found, error]
 	// Get reads one record.
 	Get(ctx context.Context, replica string, seq uint64) (Entry, error)
@@ -145,11 +165,15 @@ type Query struct {
 type (
 	// Pruner deletes old records and keeps their hashes.
 	Pruner interface {
-		// Prune deletes records that began before a time, in small steps, until
-		// there is none, at most so many, or ctx ends. It deletes from the oldest on, none
-		// out of the order, and gives how many and the first that is left.
-		Prune(ctx context.Context, replica string, before time.Time, most int) (pruned int, first uint64, err error)
+		// Old finds up to which record, itself not included, all began before a time.
+		Old(ctx context.Context, replica string, before time.Time) (to uint64, err error)
+		// Prune deletes the records up to one, itself not included, in small steps; it
+		// may leave the last of them for the next time. It is called after a record
+		// that says so is written ([KindPrune]), so that pruning and dropping are told apart.
+		Prune(ctx context.Context, replica string, to uint64) (pruned int, err error)
 	}
+	// Single is a log that can hold one replica's records only.
+	Single interface{ Single() }
 	// Counter tells how much there is.
 	Counter interface {
 		Stats(ctx context.Context) (Stats, error)

@@ -1,0 +1,264 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/sluice-gateway/sluice/audit"
+)
+
+var errBlock = errors.New("what is kept of them is damaged")
+
+// readHead reads rows of the head. One that is damaged is left out, and is the
+// error.
+func (l *Log) readHead(rows *sql.Rows) (entries []audit.Entry, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var damaged error
+	for rows.Next() {
+		var first, n int64
+		var leaves, body []byte
+		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
+			return entries, err
+		}
+		batch, err := unpack(body, leaves, int(n), nil)
+		if err != nil {
+			damaged = l.damaged(first, n, err)
+			continue
+		}
+		entries = append(entries, batch...)
+	}
+	return entries, errors.Join(rows.Err(), damaged)
+}
+
+func (l *Log) damaged(first, n int64, cause error) error {
+	return &audit.DamagedError{Replica: l.name(), First: uint64(first), Last: uint64(first + n - 1), Cause: cause}
+}
+
+func (l *Log) name() string {
+	var name string
+	_ = l.read.QueryRow("SELECT replica FROM state").Scan(&name) // of an error's text only
+	return name
+}
+
+// readSegment reads a segment's records, or those of them that a term is in.
+func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit.Entry, error) {
+	var block, leaves []byte
+	err := tx.QueryRowContext(ctx, "SELECT b.body, l.leaves FROM block b JOIN leaf l ON l.first = b.first WHERE b.first = ?", c.first).Scan(&block, &leaves)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, l.damaged(c.first, c.n, err)
+	}
+	body, err := l.expand.DecodeAll(block, nil)
+	if err != nil {
+		return nil, l.damaged(c.first, c.n, err)
+	}
+	entries, err := unpack(body, leaves, int(c.n), c.at)
+	if err != nil {
+		return nil, l.damaged(c.first, c.n, err)
+	}
+	return entries, nil
+}
+
+// unpack is the inverse of pack. With places, the others' entries are left empty.
+// The bytes are not compared with their hashes: that is for a verification, which
+// wants to see both.
+func unpack(body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
+	if len(leaves) != n*hashSize {
+		return nil, errBlock
+	}
+	entries := make([]audit.Entry, n)
+	for i := range entries {
+		size, k := binary.Uvarint(body)
+		if k <= 0 || size > uint64(len(body)-k) {
+			return nil, errBlock
+		}
+		b := body[k : k+int(size) : k+int(size)]
+		body = body[k+int(size):]
+		if !wanted(at, i) {
+			continue
+		}
+		r, err := audit.Decode(b)
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:])}
+	}
+	if len(body) != 0 {
+		return nil, errBlock
+	}
+	return entries, nil
+}
+
+// Get is [audit.Log]'s.
+func (l *Log) Get(ctx context.Context, replica string, seq uint64) (audit.Entry, error) {
+	q := audit.Query{Replica: replica, Oldest: true, Limit: 1}
+	if seq > 0 {
+		q.After = fmt.Sprint(seq - 1)
+	}
+	for found, err := range l.Search(ctx, q) {
+		if err != nil {
+			return audit.Entry{}, err
+		}
+		if found.Record.Seq == seq {
+			return found.Entry, nil
+		}
+		break
+	}
+	return audit.Entry{}, audit.ErrNotFound
+}
+
+// States is [audit.Tree]'s.
+func (l *Log) States(ctx context.Context) ([]audit.State, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	var s audit.State
+	err := l.read.QueryRowContext(ctx, "SELECT replica, size, first FROM state").Scan(&s.Replica, &s.Size, &s.First)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	row := l.read.QueryRowContext(ctx, "SELECT size, root, time, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+	if s.Last, err = scanCheckpoint(row, s.Replica); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	return []audit.State{s}, nil
+}
+
+type scanner interface{ Scan(into ...any) error }
+
+func scanCheckpoint(row scanner, replica string) (audit.Checkpoint, error) {
+	c := audit.Checkpoint{Replica: replica}
+	var root []byte
+	var at int64
+	if err := row.Scan(&c.Size, &root, &at, &c.Note); err != nil {
+		return audit.Checkpoint{}, err
+	}
+	copy(c.Root[:], root)
+	c.Time = time.UnixMicro(at).UTC()
+	return c, nil
+}
+
+// Checkpoints is [audit.Tree]'s.
+func (l *Log) Checkpoints(ctx context.Context, replica string, size uint64) iter.Seq2[audit.Checkpoint, error] {
+	return func(yield func(audit.Checkpoint, error) bool) {
+		for {
+			all, err := l.checkpoints(ctx, replica, size)
+			if err != nil {
+				yield(audit.Checkpoint{}, err)
+				return
+			}
+			for _, c := range all {
+				if size = c.Size + 1; !yield(c, nil) {
+					return
+				}
+			}
+			if len(all) == 0 {
+				return
+			}
+		}
+	}
+}
+
+const checkpointPage = 500
+
+func (l *Log) checkpoints(ctx context.Context, replica string, size uint64) (all []audit.Checkpoint, err error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	rows, err := l.read.QueryContext(ctx, "SELECT size, root, time, note FROM checkpoint WHERE size >= ? ORDER BY size LIMIT ?", size, checkpointPage)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		c, err := scanCheckpoint(rows, replica)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, rows.Err()
+}
+
+// Leaves is [audit.Tree]'s. What is missing in the middle ends it.
+func (l *Log) Leaves(ctx context.Context, _ string, from uint64) iter.Seq2[[][hashSize]byte, error] {
+	return func(yield func([][hashSize]byte, error) bool) {
+		for {
+			leaves, err := l.leavesFrom(ctx, from)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(leaves) == 0 || !yield(leaves, nil) {
+				return
+			}
+			from += uint64(len(leaves))
+		}
+	}
+}
+
+// leavesFrom reads the hashes of one segment, from a record on, or of one row of
+// the head.
+func (l *Log) leavesFrom(ctx context.Context, from uint64) ([][hashSize]byte, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	const query = `SELECT first, leaves FROM (SELECT first, leaves FROM leaf WHERE first <= ?1 AND first + n > ?1 ORDER BY first DESC LIMIT 1)
+		UNION ALL SELECT first, leaves FROM head WHERE first <= ?1 AND first + n > ?1 LIMIT 1`
+	var first uint64
+	var packed []byte
+	err := l.read.QueryRowContext(ctx, query, from).Scan(&first, &packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([][hashSize]byte, len(packed)/hashSize)
+	for i := range leaves {
+		leaves[i] = [hashSize]byte(packed[i*hashSize:])
+	}
+	return leaves[min(from-first, uint64(len(leaves))):], nil
+}
+
+func (l *Log) leafAt(ctx context.Context, seq uint64) (leaf [hashSize]byte, err error) {
+	leaves, err := l.leavesFrom(ctx, seq)
+	if err == nil && len(leaves) == 0 {
+		err = audit.ErrNotFound
+	}
+	if err == nil {
+		leaf = leaves[0]
+	}
+	return leaf, err
+}
+
+// Stats is [audit.Counter]'s.
+func (l *Log) Stats(ctx context.Context) (s audit.Stats, err error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	const query = `SELECT coalesce((SELECT size - first FROM state), 0), (SELECT count(*) FROM payload),
+		(SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)`
+	if err := l.read.QueryRowContext(ctx, query).Scan(&s.Records, &s.Payloads, &s.Bytes); err != nil {
+		return s, err
+	}
+	for _, oldest := range []bool{true, false} {
+		for found, err := range l.Search(ctx, audit.Query{Oldest: oldest, Limit: 1}) {
+			if err != nil {
+				return s, err
+			}
+			if oldest {
+				s.Oldest = found.Record.Time
+			} else {
+				s.Newest = found.Record.Time
+			}
+		}
+	}
+	return s, nil
+}
