@@ -56,13 +56,6 @@ func (d *digester) bytes(b []byte) {
 
 func (d *digester) text(s string) { d.bytes([]byte(s)) }
 
-func (d *digester) texts(all []string) {
-	d.number(uint64(len(all)))
-	for _, s := range all {
-		d.text(s)
-	}
-}
-
 func (d *digester) sum() (sum [sha256.Size]byte) {
 	d.Sum(sum[:0])
 	return sum
