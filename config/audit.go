@@ -10,6 +10,9 @@ import (
 // Audit is how calls are recorded.
 type Audit struct {
 	audit.Config `yaml:",inline"`
+	// Sinks are other places that records are sent to, after the log has them: each
+	// record at least once and in order, however long a sink was away.
+	Sinks []Sink `yaml:"sinks"`
 }
 
 // LogPath is the path of the audit log's database; empty where nothing is

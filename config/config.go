@@ -41,7 +41,6 @@ type Store struct {
 var unbuilt = map[string]string{
 	"access":         notYet + inPolicy,
 	"audit.payloads": notYet,
-	"audit.sinks":    notYet,
 	"identity.saml":  notYet,
 }
 

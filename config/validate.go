@@ -34,6 +34,7 @@ func (c *Config) Validate() []access.Problem {
 	}
 	f.backends(c)
 	f.under("audit", c.Audit.Validate())
+	f.sinks(c.Audit.Sinks)
 	f.references(c)
 	if len(c.Policy) == 0 {
 		f.add("policy", "is missing: without a policy nobody may do anything; write policy: [policy.yaml]")

@@ -24,12 +24,17 @@ func CheckPair(cert, key string) error {
 
 // CheckCA tells what is wrong with a file of authorities.
 func CheckCA(path string) error {
+	_, err := Pool(path)
+	return err
+}
+
+// Pool reads a file of authorities.
+func Pool(path string) (*x509.CertPool, error) {
 	content, err := readFile(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = parseCA(path, content)
-	return err
+	return parseCA(path, content)
 }
 
 // parsePair refuses an expired certificate: one that still works is better,
