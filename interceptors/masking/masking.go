@@ -60,10 +60,10 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	var counts masking.Counts
 	if err != nil {
 		err = masked(ctx, plan, err, &counts)
-		count(call, "", &counts)
+		count(call, "", &counts, nil)
 	} else {
 		resp, err = g.answer(ctx, plan, resp, &counts)
-		count(call, call.Model, &counts)
+		count(call, call.Model, &counts, nil)
 	}
 	setTrailer(call, func(md metadata.MD) { _ = grpc.SetTrailer(ctx, md) })
 	return resp, err
@@ -129,13 +129,19 @@ func masked(ctx context.Context, plan *masking.Plan, err error, counts *masking.
 }
 
 // count adds to the call what was found in an answer of a model, and empties
-// counts.
-func count(call *access.Call, model string, counts *masking.Counts) {
+// counts. hear, if not nil, hears of it too.
+func count(call *access.Call, model string, counts *masking.Counts, hear hearer) {
+	note := func(f access.Found) {
+		call.Count(f)
+		if hear != nil {
+			hear.Masked(f)
+		}
+	}
 	for entity, n := range counts.Masked {
-		call.Count(access.Found{Model: model, Entity: entity, N: n})
+		note(access.Found{Model: model, Entity: entity, N: n})
 	}
 	for entity, n := range counts.Observed {
-		call.Count(access.Found{Model: model, Entity: entity, N: n, Observed: true})
+		note(access.Found{Model: model, Entity: entity, N: n, Observed: true})
 	}
 	*counts = masking.Counts{}
 }

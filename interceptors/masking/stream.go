@@ -24,7 +24,9 @@ func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return err
 }
 
-// stream follows the requests that have a plan. RecvMsg is for one goroutine
+// stream follows the requests that have a plan, and those that a step around this
+// one follows: each answer leaves with that step's follower attached, and [wire.End]
+// goes out to it. RecvMsg is for one goroutine
 // and SendMsg for another, as on any stream.
 type stream struct {
 	grpc.ServerStream
@@ -41,12 +43,17 @@ const maxPlans = 64
 
 // request is one followed request.
 type request struct {
-	plan      *masking.Plan
+	outer     wire.Follower // of a step around this one; nil for none
+	plan      *masking.Plan // nil where only that step follows
 	answers   *masking.Answers
 	id, model string
 	decoupled bool
 	refused   bool // an answer could not be masked: the others are not sent
 }
+
+// hearer is a follower of a step around this one that wants to know what masking
+// found in its request's answers.
+type hearer interface{ Masked(access.Found) }
 
 // Decoupled tells whether the request may have any number of answers.
 func (r *request) Decoupled() bool { return r.decoupled }
@@ -68,6 +75,7 @@ func (s *stream) RecvMsg(m any) error {
 	model := view.ModelName().String()
 	plan := s.gate.Engine.Plan(s.call.Principal, model)
 	if plan == nil {
+		s.pass(message, view)
 		return nil
 	}
 	id := view.ID().String()
@@ -79,9 +87,29 @@ func (s *stream) RecvMsg(m any) error {
 		return &access.MessageError{ID: id, Err: refused}
 	}
 	s.remember(plan)
-	message.Follow(&request{plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
+	message.Follow(&request{outer: message.Follower(), plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
 	return nil
 }
+
+// pass has a request followed whose answers are not masked, if a step around this
+// one wants to know them: what it attached is attached to each answer as it
+// leaves. That must change nothing for the client, so a request is left alone of
+// which it isn't known how it is answered, or which being followed would refuse.
+func (s *stream) pass(m *wire.Message, view wire.InferRequest) {
+	outer := m.Follower()
+	if outer == nil {
+		return
+	}
+	facts, err := s.gate.Facts(s.Context(), view.ModelName().String(), view.ModelVersion().String())
+	if err != nil || facts.Decoupled && view.Parameters().Has(sequenceKey) {
+		m.Follow(nil)
+		return
+	}
+	m.Follow(&request{outer: outer, decoupled: facts.Decoupled})
+}
+
+// sequenceKey makes a request part of a sequence.
+const sequenceKey = "sequence_id"
 
 // remember notes the plan of a request that goes on.
 func (s *stream) remember(plan *masking.Plan) {
@@ -97,7 +125,10 @@ func (s *stream) SendMsg(m any) error {
 	switch m := m.(type) {
 	case wire.End:
 		if r, ok := m.Follower.(*request); ok {
-			return s.flush(r)
+			if err := s.flush(r); err != nil {
+				return err
+			}
+			return s.end(r)
 		}
 		return nil
 	case *wire.Message:
@@ -108,51 +139,74 @@ func (s *stream) SendMsg(m any) error {
 	return s.ServerStream.SendMsg(m)
 }
 
+// end tells the step around this one that a request has no further answer.
+func (s *stream) end(r *request) error {
+	if r.outer == nil || r.refused {
+		return nil
+	}
+	return s.ServerStream.SendMsg(wire.End{Follower: r.outer})
+}
+
+// count adds what was found in an answer.
+func (s *stream) count(r *request, counts *masking.Counts) {
+	hear, _ := r.outer.(hearer)
+	count(s.call, r.model, counts, hear)
+}
+
 // answer sends one answer of a followed request, and before it what was held
 // back and has no place in it.
 func (s *stream) answer(r *request, m *wire.Message) error {
 	if r.refused {
 		return nil
 	}
+	if r.plan == nil {
+		m.Follow(r.outer)
+		return s.ServerStream.SendMsg(m)
+	}
 	before, out, refused := r.answers.Mask(s.Context(), m)
-	count(s.call, r.model, r.answers.Counts())
+	s.count(r, r.answers.Counts())
 	if refused != nil {
 		return s.refuse(r, refused)
 	}
 	if out != m {
 		defer out.Free()
 	}
-	if err := s.held(before); err != nil {
+	if err := s.held(r, before); err != nil {
 		return err
 	}
+	out.Follow(r.outer)
 	return s.ServerStream.SendMsg(out)
 }
 
 // flush sends what is held of a request that has no further answer.
 func (s *stream) flush(r *request) error {
-	if r.refused {
+	if r.refused || r.plan == nil {
 		return nil
 	}
 	out, refused := r.answers.Flush(s.Context())
-	count(s.call, r.model, r.answers.Counts())
+	s.count(r, r.answers.Counts())
 	if refused != nil {
 		return s.refuse(r, refused)
 	}
-	return s.held(out)
+	return s.held(r, out)
 }
 
 // held sends an answer that was made of what was held back, if there is one.
-func (s *stream) held(m *wire.Message) error {
+func (s *stream) held(r *request, m *wire.Message) error {
 	if m == nil {
 		return nil
 	}
 	defer m.Free()
+	m.Follow(r.outer)
 	return s.ServerStream.SendMsg(m)
 }
 
 // refuse refuses an answer that must not leave, and all further ones of its
 // request. The relay sends the refusal in the answer's place.
 func (s *stream) refuse(r *request, refused *access.Error) error {
+	if err := s.end(r); err != nil {
+		return err
+	}
 	r.refused = true
 	if s.call.OnMessage != nil {
 		s.call.OnMessage(access.Message{ID: r.id, Verb: access.Infer, Model: r.model, Refused: refused})
@@ -175,6 +229,6 @@ func (s *stream) masked(err error) error {
 	for _, plan := range plans {
 		err = masked(s.Context(), plan, err, &counts)
 	}
-	count(s.call, "", &counts)
+	count(s.call, "", &counts, nil)
 	return err
 }
