@@ -4,14 +4,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/store/sqlite"
 	"github.com/sluice-gateway/sluice/store/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // open opens the file, and closes it when the test ends.
 func open(t *testing.T, path string) *sqlite.Store {
