@@ -71,3 +71,9 @@ func (f *File) Anchor(dir string) {
 		*f = File(filepath.Join(dir, string(*f)))
 	}
 }
+
+// Path is the path of a file that is written: it need not be there.
+type Path string
+
+// Anchor makes a relative path relative to dir.
+func (p *Path) Anchor(dir string) { (*File)(p).Anchor(dir) }

@@ -24,7 +24,7 @@ import (
 type Config struct {
 	// Path is the file that is written to. Full ones are beside it, with the time
 	// of their end behind the name.
-	Path access.File `yaml:"path"`
+	Path access.Path `yaml:"path"`
 	// MaxSize is from which size on another file is begun. Default: 100MiB.
 	MaxSize access.Size `yaml:"max_size"`
 	// Keep is how many full files are kept; older ones are deleted. Default: 10.

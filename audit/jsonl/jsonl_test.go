@@ -45,7 +45,7 @@ func read(t *testing.T, dir string) (seqs []uint64) {
 }
 
 func newSink(dir string, change func(*jsonl.Config)) *jsonl.Sink {
-	cfg := jsonl.Config{Path: access.File(filepath.Join(dir, "audit.jsonl"))}
+	cfg := jsonl.Config{Path: access.Path(filepath.Join(dir, "audit.jsonl"))}
 	if change != nil {
 		change(&cfg)
 	}
