@@ -43,7 +43,7 @@ func (a *around) RecvMsg(m any) error {
 func (a *around) SendMsg(m any) error {
 	name := func(f wire.Follower) string {
 		if o, ok := f.(*outer); ok {
-			return fmt.Sprint(o.n, o.found)
+			return fmt.Sprint(o.n) + fmt.Sprint(o.found)
 		}
 		return "nobody"
 	}
