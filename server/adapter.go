@@ -12,7 +12,8 @@ import (
 // the one that the request names: an adapter that the same backend serves under
 // the same name, on which the caller may infer. A model whose answers are masked
 // for the caller is not chosen so: they would be masked as another model's, or
-// not at all.
+// not at all. Nor is one that a guard is about which was not asked, or was asked
+// about the model that the request names.
 func (s *Server) mayChoose(ctx context.Context, at backends.Config, model string) error {
 	call := access.CallFrom(ctx)
 	if call == nil || call.Principal == nil {
@@ -31,8 +32,18 @@ func (s *Server) mayChoose(ctx context.Context, at backends.Config, model string
 		return chosen(model, "which is not a model of the same server by this name")
 	case s.masking.Plan(call.Principal, model) != nil:
 		return chosen(model, "whose answers are masked")
+	case !s.guards.Policy().MayChoose(call.Principal, access.Infer, named(call), model):
+		return chosen(model, "which guards are about that do not see this request as its own")
 	}
 	return nil
+}
+
+// named is the model of a unary call; on a stream each message has its own.
+func named(call *access.Call) string {
+	if call.Stream {
+		return ""
+	}
+	return call.Model
 }
 
 func chosen(model, why string) error {

@@ -39,17 +39,17 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
 		s.gate.Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
-		(&policy.Gate{
-			Engine: s.engine, Regions: s.regions,
-			Dependents: func(ctx context.Context, model string) ([]string, error) {
-				return s.state.Load().service.Dependents(ctx, model)
-			},
-		}).Step(),
-		(&guards.Gate{}).Step(),
+		(&policy.Gate{Engine: s.engine, Regions: s.regions, Dependents: s.dependents}).Step(),
+		(&guards.Gate{Engine: s.guards, Dependents: s.dependents}).Step(),
 		(&approval.Gate{}).Step(),
 		record.Intent(),
 		(&masking.Gate{Engine: s.masking, Facts: s.facts}).Step(),
 	)
+}
+
+// dependents lists the models that an unload takes along.
+func (s *Server) dependents(ctx context.Context, model string) ([]string, error) {
+	return s.state.Load().service.Dependents(ctx, model)
 }
 
 // facts are what masking has to know of a model.

@@ -54,6 +54,7 @@ func newBench(t testing.TB) *bench {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"policy.yaml": `{roles: {viewer: [{models: ["*"], verbs: [infer]}]}, bindings: [{role: viewer, groups: [model-viewer]}],
+			guards: [{name: no-guns, verbs: [infer], models: [guarded], deny_list: {text: {patterns: [gun]}}, deny: "this is a peaceful place"}],
 			masking: [{name: pii, models: [masked], entities: [EMAIL]}]}`,
 		"sluice.yaml": `
 server: { limits: { in_flight: 1MiB, in_flight_per_principal: 1MiB } }
@@ -191,6 +192,13 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 		}
 		return want(err, codes.PermissionDenied, "may not use verb infer")
 	},
+	"guards": func(b *bench, c *interceptors.Chain, kind string) error {
+		err := b.try(c, kind, "bob", guardedModel(), nothing)
+		if refused := new(access.MessageError); kind == "stream" && errors.As(err, &refused) {
+			err = interceptors.ToStatus(refused)
+		}
+		return want(err, codes.PermissionDenied, "this is a peaceful place")
+	},
 	"masking": func(b *bench, c *interceptors.Chain, kind string) error {
 		err := b.try(c, kind, "bob", maskedModel(), func() error { return status.Error(codes.Internal, unmasked) })
 		return want(err, codes.Internal, "[EMAIL] can't be found")
@@ -202,6 +210,13 @@ const unmasked = "jane.doe@example.com can't be found"
 
 func maskedModel() *inference.ModelInferRequest {
 	return &inference.ModelInferRequest{ModelName: "masked"}
+}
+
+func guardedModel() *inference.ModelInferRequest {
+	return &inference.ModelInferRequest{
+		ModelName: "guarded", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "text_input", Datatype: "BYTES", Shape: []int64{1}}},
+		RawInputContents: [][]byte{[]byte("\x05\x00\x00\x00a gun")},
+	}
 }
 
 func simple(raw []byte) *inference.ModelInferRequest {

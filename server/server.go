@@ -23,6 +23,7 @@ import (
 	sessiongate "github.com/sluice-gateway/sluice/interceptors/session"
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/policy/guard"
 	"github.com/sluice-gateway/sluice/services/inference"
 	"github.com/sluice-gateway/sluice/session"
 	"github.com/sluice-gateway/sluice/store"
@@ -59,6 +60,7 @@ type Server struct {
 	auth    identity.Current
 	engine  *policy.Engine
 	masking *masking.Engine
+	guards  *guard.Engine
 	regions *policy.Regions
 	budget  *wire.Budget
 	gate    *sessiongate.Gate
@@ -119,6 +121,7 @@ func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 		registry: prometheus.NewRegistry(),
 		engine:   policy.NewEngine(cfg.Rules.Policy),
 		masking:  masking.NewEngine(cfg.Rules.Masking),
+		guards:   guard.NewEngine(cfg.Rules.Guards),
 		regions:  policy.NewRegions(),
 		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Log: opts.Logger})},
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
@@ -148,7 +151,8 @@ func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*
 func (s *Server) take(next *state) {
 	s.state.Store(next)
 	s.auth.Replace(next.sources.set)
-	s.masking.Replace(next.cfg.Rules.Masking) // before who may call: no call finds the new permission with the old masking
+	s.masking.Replace(next.cfg.Rules.Masking) // these two before who may call: no call finds the new permission with the old ones
+	s.guards.Replace(next.cfg.Rules.Guards)
 	s.engine.Replace(next.cfg.Rules.Policy)
 }
 

@@ -26,6 +26,7 @@ type Metrics struct {
 	messages *prometheus.CounterVec
 	masked   *prometheus.CounterVec
 	observed *prometheus.CounterVec
+	guards   *prometheus.CounterVec
 
 	mu     sync.RWMutex
 	models map[string]struct{}
@@ -67,9 +68,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		observed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_observed_total", Help: "Spans that masking rules with observe: true found and left as they are, by model and entity.",
 		}, []string{"model", "entity"}),
+		guards: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_guards_total", Help: "Requests that a guard had something to say to, by guard and outcome (denied, failed, held; of guards with observe: true would_deny, would_hold, would_fail).",
+		}, []string{"guard", "outcome"}),
 		models: make(map[string]struct{}),
 	}
-	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked, m.observed)
+	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked, m.observed, m.guards)
 	return m
 }
 
@@ -119,6 +123,9 @@ func (m *Metrics) found(f access.Found) {
 	}
 	counter.WithLabelValues(m.label(f.Model), f.Entity).Add(float64(f.N))
 }
+
+// guarded counts what one guard did. Names of guards are the configuration's.
+func (m *Metrics) guarded(o access.GuardOutcome) { m.guards.WithLabelValues(o.Guard, o.Did).Inc() }
 
 func (m *Metrics) closed(call *access.Call, code codes.Code, took time.Duration) {
 	m.inFlight.Dec()

@@ -71,6 +71,7 @@ func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
 		call.Peer = t.Proxies().Client(p.Addr, md["x-forwarded-for"])
 	}
 	call.OnMasked = t.Metrics.found
+	call.OnGuard = t.Metrics.guarded
 	if door := access.DoorFrom(ctx); door != nil {
 		call.Door = door.Name
 		if door.Opened != nil {
