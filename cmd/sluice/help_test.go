@@ -47,13 +47,13 @@ func TestEveryCommandSaysWhatItIsFor(t *testing.T) {
 func TestExamplesAreTrue(t *testing.T) {
 	for name, cmd := range everyCommand(t) {
 		for _, line := range strings.Split(cmd.Example, "\n") {
-			words := strings.Fields(line)
+			words := inWords(line)
 			if len(words) == 0 || words[0] != "sluice" {
 				continue
 			}
 			t.Run(name+"/"+strings.Join(words, " "), func(t *testing.T) {
 				if i := strings.IndexAny(line, "<>|"); i >= 0 {
-					words = strings.Fields(line[:i])
+					words = inWords(line[:i])
 				}
 				found, rest, err := newRootCmd().Find(words[1:])
 				if err != nil {
@@ -71,4 +71,16 @@ func TestExamplesAreTrue(t *testing.T) {
 			})
 		}
 	}
+}
+
+// inWords splits a line as a shell does, as far as examples go.
+func inWords(line string) (words []string) {
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
 }
