@@ -9,6 +9,9 @@ type Need struct {
 	Guard      string
 	Definition [32]byte
 	Terms      Terms
+	// Along are models that the call takes with it and that the guard is about: an
+	// approval is for these, and for no further ones.
+	Along []string
 }
 
 // Mode is what a call does while it is not approved yet.

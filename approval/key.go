@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
 )
@@ -73,6 +74,10 @@ func (a *Ask) key(n *access.Need) key {
 	d.text(a.Version)
 	d.text(n.Guard)
 	d.bytes(n.Definition[:])
+	d.number(uint64(len(n.Along)))
+	for _, model := range slices.Sorted(slices.Values(n.Along)) {
+		d.text(model)
+	}
 	if n.Terms.Scope == access.ScopeModel {
 		d.text(string(access.ScopeModel))
 	} else {

@@ -28,7 +28,7 @@ func (e *Engine) request(ctx context.Context, a *Ask, m missing) (*Request, erro
 	r := &Request{
 		Source: FromGuard, Requester: personOf(a.Principal),
 		Verb: a.Verb.String(), Model: a.Model, Version: said(a.Version, maxShown), Backend: a.Backend,
-		Digest: m.key.String(), Guard: m.need.Guard, Definition: key(m.need.Definition).String(),
+		Digest: m.key.String(), Along: m.need.Along, Guard: m.need.Guard, Definition: key(m.need.Definition).String(),
 		By: t.By, Count: max(t.Count, 1), Within: t.Within, Lasts: t.Grant, Mode: t.Mode, Scope: t.Scope, Uses: t.Uses,
 		Reason: said(a.Reason, maxReason), Ticket: said(a.Ticket, maxTicket), Origin: a.Origin,
 	}

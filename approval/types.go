@@ -112,6 +112,8 @@ type Request struct {
 	Version string `json:"version,omitempty"`
 	Backend string `json:"backend,omitempty"`
 	Digest  string `json:"digest"`
+	// Along are models that the call takes with it, and that the guard is about.
+	Along []string `json:"along,omitempty"`
 	// Guard is the guard that asks, Definition (hexadecimal) what it, or the
 	// access entry, said then.
 	Guard      string `json:"guard,omitempty"`

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -139,7 +138,7 @@ func (a *asking) approve(g *guard) (refused bool) {
 	need := g.need
 	if along != nil {
 		with := *need
-		with.Definition = sha256.Sum256([]byte(string(need.Definition[:]) + strings.Join(along, "\x00")))
+		with.Along = along
 		need = &with
 	}
 	a.out.Needs = append(a.out.Needs, need)
