@@ -54,7 +54,7 @@ func newBench(t testing.TB) *bench {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"policy.yaml": `{roles: {viewer: [{models: ["*"], verbs: [infer]}]}, bindings: [{role: viewer, groups: [model-viewer]}],
-			guards: [{name: no-guns, verbs: [infer], models: [guarded], deny_list: {text: {patterns: [gun]}}, deny: "this is a peaceful place"}],
+			guards: [{name: closed, verbs: [infer], models: [guarded], when: "size > 0", deny: "the model is closed"}],
 			masking: [{name: pii, models: [masked], entities: [EMAIL]}]}`,
 		"sluice.yaml": `
 server: { limits: { in_flight: 1MiB, in_flight_per_principal: 1MiB } }
@@ -197,7 +197,7 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 		if refused := new(access.MessageError); kind == "stream" && errors.As(err, &refused) {
 			err = interceptors.ToStatus(refused)
 		}
-		return want(err, codes.PermissionDenied, "this is a peaceful place")
+		return want(err, codes.PermissionDenied, "the model is closed")
 	},
 	"masking": func(b *bench, c *interceptors.Chain, kind string) error {
 		err := b.try(c, kind, "bob", maskedModel(), func() error { return status.Error(codes.Internal, unmasked) })
@@ -213,10 +213,7 @@ func maskedModel() *inference.ModelInferRequest {
 }
 
 func guardedModel() *inference.ModelInferRequest {
-	return &inference.ModelInferRequest{
-		ModelName: "guarded", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "text_input", Datatype: "BYTES", Shape: []int64{1}}},
-		RawInputContents: [][]byte{[]byte("\x05\x00\x00\x00a gun")},
-	}
+	return &inference.ModelInferRequest{ModelName: "guarded"}
 }
 
 func simple(raw []byte) *inference.ModelInferRequest {
