@@ -147,6 +147,3 @@ func grantOf(g *approval.Grant) *pb.Grant {
 	}
 	return out
 }
-
-// byID is somebody of whom only "issuer#subject" was kept; nil for nobody.
-func byID(id string) *pb.Principal { return who(session.Who{ID: id}) }

@@ -1,69 +1,47 @@
 package admin
 
 import (
+	"cmp"
 	"context"
-	"regexp"
-	"time"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/approval"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
-// Stored is what may be known of a stored secret.
-type Stored struct {
-	Name string
-	// Kind is what the value is: text, bearer, basic, headers or pair.
-	Kind    string
-	Version int64
-	// KeyID is the name of the key that the value is sealed under.
-	KeyID string
-	// Used is when a call last used it, to some minutes.
-	Created, Rotated, Used time.Time
-	// By is who set the value last: "issuer#subject".
-	By string
-}
-
-// Secrets are stored credentials, which go in and do not come out. It keeps
-// nothing of value, which is wiped when a method has returned. Errors are
-// *access.Error.
+// Secrets are stored credentials, which go in and do not come out;
+// [secret.Credentials] keeps them.
 type Secrets interface {
-	// Put stores a new secret; one of the name that there is already is a conflict.
-	Put(ctx context.Context, who *access.Principal, name, kind string, value []byte) (Stored, error)
-	// Rotate gives a secret another value, or with none seals the present one anew.
-	Rotate(ctx context.Context, who *access.Principal, name string, value []byte) (Stored, error)
-	// Delete removes a secret; with force also one that is configured to be used.
-	Delete(ctx context.Context, who *access.Principal, name string, force bool) error
-	// List returns what is stored after a name, sorted by name.
-	List(ctx context.Context, after string, limit int) ([]Stored, error)
+	Put(ctx context.Context, who *access.Principal, name string, kind secret.Kind, value secret.Bytes) (secret.Info, error)
+	Rotate(ctx context.Context, who *access.Principal, name string, value secret.Bytes) (secret.Info, error)
+	Delete(ctx context.Context, name string, force bool) error
+	List(ctx context.Context, after string, limit int) ([]secret.Info, error)
 }
 
-// Revealed is what a token of masking's stands for.
-type Revealed struct{ Token, Text, Entity string }
-
-// Tokens are masking's. With a model, only tokens of its answers are known.
+// Tokens are masking's; [secret.Tokens] keeps them.
 type Tokens interface {
-	Reveal(ctx context.Context, who *access.Principal, model string, tokens []string) ([]Revealed, error)
+	Reveal(ctx context.Context, who *access.Principal, model string, tokens []string) ([]secret.Revealed, error)
 }
 
-const (
-	// maxSecret bounds a secret's value, in bytes.
-	maxSecret = 64 << 10
-	maxTokens = 100
-	maxToken  = 1 << 10
+var (
+	_ Secrets = (*secret.Credentials)(nil)
+	_ Tokens  = (*secret.Tokens)(nil)
 )
 
-// secretName is what a secret may be called: it is part of a path and of
-// references in a configuration.
-var secretName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$`)
+// maxToken bounds a token, in bytes.
+const maxToken = 1 << 10
 
 func (s *Service) checkSecret(name string, value []byte) error {
-	switch {
-	case s.Secrets == nil:
+	if s.Secrets == nil {
 		return errNoStore
-	case !secretName.MatchString(name):
-		return malformed("id must be a name of letters, digits, '.', '_' and '-', at most 128 of them")
-	case len(value) > maxSecret:
-		return malformed("value is %d bytes long, more than %d", len(value), maxSecret)
+	}
+	if refused := secret.CheckName(name); refused != nil {
+		return refused
+	}
+	if len(value) > secret.MaxValue {
+		return malformed("value is %d bytes long, more than %d", len(value), secret.MaxValue)
 	}
 	return nil
 }
@@ -76,10 +54,11 @@ func (s *Service) putSecret(ctx context.Context, call *access.Call, m *pb.PutSec
 	if len(m.GetValue()) == 0 {
 		return nil, malformed("value is missing")
 	}
-	if refused := checkText("kind", m.GetKind(), maxID); refused != nil {
-		return nil, refused
+	kind := cmp.Or(secret.Kind(m.GetKind()), secret.Text)
+	if !slices.Contains(secret.Kinds(), kind) {
+		return nil, malformed("kind %s is not one; kinds are %v", access.Quote(m.GetKind()), secret.Kinds())
 	}
-	stored, err := s.Secrets.Put(ctx, call.Principal, m.GetId(), m.GetKind(), m.GetValue())
+	stored, err := s.Secrets.Put(ctx, call.Principal, m.GetId(), kind, secret.NewBytes(m.GetValue()))
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +70,18 @@ func (s *Service) rotateSecret(ctx context.Context, call *access.Call, m *pb.Rot
 	if err := s.checkSecret(m.GetId(), m.GetValue()); err != nil {
 		return nil, err
 	}
-	stored, err := s.Secrets.Rotate(ctx, call.Principal, m.GetId(), m.GetValue())
+	stored, err := s.Secrets.Rotate(ctx, call.Principal, m.GetId(), secret.NewBytes(m.GetValue()))
 	if err != nil {
 		return nil, err
 	}
 	return &pb.RotateSecretResponse{Secret: secretOf(stored)}, nil
 }
 
-func (s *Service) deleteSecret(ctx context.Context, call *access.Call, m *pb.DeleteSecretRequest) (*pb.DeleteSecretResponse, error) {
+func (s *Service) deleteSecret(ctx context.Context, _ *access.Call, m *pb.DeleteSecretRequest) (*pb.DeleteSecretResponse, error) {
 	if err := s.checkSecret(m.GetId(), nil); err != nil {
 		return nil, err
 	}
-	if err := s.Secrets.Delete(ctx, call.Principal, m.GetId(), m.GetForce()); err != nil {
+	if err := s.Secrets.Delete(ctx, m.GetId(), m.GetForce()); err != nil {
 		return nil, err
 	}
 	return &pb.DeleteSecretResponse{}, nil
@@ -116,9 +95,9 @@ func (s *Service) listSecrets(ctx context.Context, _ *access.Call, m *pb.ListSec
 	if refused != nil {
 		return nil, refused
 	}
-	found, next, err := scan(p, func(s Stored) string { return s.Name },
-		func(after string) ([]Stored, error) { return s.Secrets.List(ctx, after, p.size) },
-		func(Stored) bool { return true })
+	found, next, err := scan(p, func(i secret.Info) string { return i.Name },
+		func(after string) ([]secret.Info, error) { return s.Secrets.List(ctx, after, p.size) },
+		func(secret.Info) bool { return true })
 	if err != nil {
 		return nil, err
 	}
@@ -129,10 +108,11 @@ func (s *Service) listSecrets(ctx context.Context, _ *access.Call, m *pb.ListSec
 	return out, nil
 }
 
-func secretOf(s Stored) *pb.Secret {
+func secretOf(i secret.Info) *pb.Secret {
 	return &pb.Secret{
-		Id: s.Name, Kind: s.Kind, Version: s.Version, KeyId: s.KeyID, ChangedBy: byID(s.By),
-		CreatedAt: timestamp(s.Created), RotatedAt: timestamp(s.Rotated), LastUsedAt: timestamp(s.Used),
+		Id: i.Name, Kind: string(i.Kind), Version: i.Version, KeyId: i.KeyID,
+		CreatedAt: timestamp(i.Created), RotatedAt: timestamp(i.Rotated), LastUsedAt: timestamp(i.Used),
+		ChangedBy: person(approval.Person{Issuer: i.By.Issuer, Subject: i.By.Subject, Name: i.By.Name, Kind: i.By.Kind}),
 	}
 }
 
@@ -140,8 +120,8 @@ func (s *Service) revealTokens(ctx context.Context, call *access.Call, m *pb.Rev
 	if s.Tokens == nil {
 		return nil, &access.Error{Kind: access.Unimplemented, Reason: access.ReasonUnknownRPC, Message: "no masking rule of this gateway makes tokens that could be revealed"}
 	}
-	if n := len(m.GetTokens()); n == 0 || n > maxTokens {
-		return nil, malformed("tokens must be from 1 to %d", maxTokens)
+	if n := len(m.GetTokens()); n == 0 || n > secret.MaxReveal {
+		return nil, malformed("tokens must be from 1 to %d", secret.MaxReveal)
 	}
 	for i, token := range m.GetTokens() {
 		if token == "" || len(token) > maxToken {
@@ -160,7 +140,8 @@ func (s *Service) revealTokens(ctx context.Context, call *access.Call, m *pb.Rev
 	}
 	out := new(pb.RevealTokensResponse)
 	for _, r := range revealed {
-		out.Tokens = append(out.Tokens, &pb.RevealedToken{Id: r.Token, Text: r.Text, Entity: r.Entity})
+		out.Tokens = append(out.Tokens, &pb.RevealedToken{Id: r.Token, Text: r.Text.Text(), Entity: r.Entity})
+		r.Text.Wipe()
 	}
 	return out, nil
 }
