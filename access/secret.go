@@ -18,16 +18,20 @@ const redacted = "[REDACTED]"
 const maxSecret = 64 << 10
 
 // errPlain does not repeat what was written: it may be the secret itself.
-var errPlain = errors.New("a secret is written by reference only, as ${NAME} for an environment variable or file:PATH; plain text is refused")
+var errPlain = errors.New("a secret is written by reference only, as ${NAME} for an environment variable, file:PATH, or secret:NAME for a stored one; plain text is refused")
 
-var envRef = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+var (
+	envRef    = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+	storedRef = regexp.MustCompile(`^secret:([A-Za-z0-9._-]{1,63})$`)
+)
 
 // Secret is a reference to something that nobody may see, as a configuration
-// writes it: "${NAME}" for an environment variable or "file:PATH". It holds
-// no secret itself; [Secret.Resolve] reads it for each use, so that a rotated
-// file counts at once. However a Secret is printed, logged or marshalled, it
-// shows "[REDACTED]".
-type Secret struct{ env, file string }
+// writes it: "${NAME}" for an environment variable, "file:PATH", or
+// "secret:NAME" for one that is stored, which only a backend's credential can
+// be. It holds no secret itself; [Secret.Resolve] reads it for each use, so that
+// a rotated file counts at once. However a Secret is printed, logged or
+// marshalled, it shows "[REDACTED]".
+type Secret struct{ env, file, stored string }
 
 // UnmarshalText takes a reference; it refuses anything else without
 // repeating it.
@@ -41,8 +45,9 @@ func (s *Secret) UnmarshalText(text []byte) error {
 		*s = Secret{file: path}
 		return nil
 	}
-	if strings.HasPrefix(ref, "secret:") {
-		return errors.New("stored secrets (secret:NAME) are not supported by this version yet; write ${NAME} or file:PATH")
+	if m := storedRef.FindStringSubmatch(ref); m != nil {
+		*s = Secret{stored: m[1]}
+		return nil
 	}
 	return errPlain
 }
@@ -57,6 +62,10 @@ func (s *Secret) Anchor(dir string) {
 
 // IsZero tells whether there is no reference.
 func (s Secret) IsZero() bool { return s == Secret{} }
+
+// Stored is the name of the stored secret that is referred to; "" where the
+// reference is another.
+func (s Secret) Stored() string { return s.stored }
 
 // Resolve reads the secret now, less line ends after it. Its errors name the
 // variable or the file, never what is in it; an empty secret is an error.
@@ -82,6 +91,8 @@ func (s Secret) read() (value, from string, err error) {
 	case s.file != "":
 		value, err := readAtMost(s.file, maxSecret)
 		return value, "file " + s.file, err
+	case s.stored != "":
+		return "", "", errors.New("secret:NAME can't be used here, only in the credential of a backend; write ${NAME} or file:PATH")
 	}
 	return "", "", errors.New("no secret is configured")
 }

@@ -58,6 +58,17 @@ func TestSecretResolves(t *testing.T) {
 	}
 }
 
+// A stored secret has a name, and whoever has no store for it says so.
+func TestSecretInTheStore(t *testing.T) {
+	s := secret(t, "secret:gpu-token")
+	if s.Stored() != "gpu-token" || s.IsZero() || secret(t, "${A}").Stored() != "" {
+		t.Errorf("the name is %q", s.Stored())
+	}
+	if v, err := s.Resolve(); v != "" || err == nil || !strings.Contains(err.Error(), "only in the credential of a backend") {
+		t.Errorf("got %q, %v", v, err)
+	}
+}
+
 // A rotated file counts at once.
 func TestSecretIsReadEachTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
@@ -73,7 +84,7 @@ func TestSecretIsReadEachTime(t *testing.T) {
 }
 
 func TestSecretRefusesPlainText(t *testing.T) {
-	for _, text := range []string{"hunter2", "", "$hunter2", "${}", "${hunter 2}", "${A}hunter2", "hunter2${A}", "${A:-hunter2}", "file:", "secret:hunter2"} {
+	for _, text := range []string{"hunter2", "", "$hunter2", "${}", "${hunter 2}", "${A}hunter2", "hunter2${A}", "${A:-hunter2}", "file:", "secret:", "secret:hunter 2", "secret:hunter2/x"} {
 		var s access.Secret
 		err := s.UnmarshalText([]byte(text))
 		if err == nil || strings.Contains(err.Error(), "hunter2") {

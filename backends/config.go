@@ -2,9 +2,6 @@ package backends
 
 import (
 	"cmp"
-	"encoding/base64"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -110,7 +107,8 @@ type TLSConfig struct {
 }
 
 // CredentialConfig is what Sluice shows to a backend with each call, secrets by
-// reference only (${NAME} or file:PATH). bearer and basic exclude each other.
+// reference only (${NAME}, file:PATH or secret:NAME). bearer and basic exclude
+// each other. Written as one word, it is the name of a stored credential.
 type CredentialConfig struct {
 	// Bearer is a token, sent as "authorization: Bearer …".
 	Bearer access.Secret `yaml:"bearer"`
@@ -118,7 +116,22 @@ type CredentialConfig struct {
 	Basic *BasicConfig `yaml:"basic"`
 	// Headers are metadata by name, in lower case.
 	Headers map[string]access.Secret `yaml:"headers"`
+	// Stored is the name of a stored credential, which says itself how it is
+	// shown; it stands alone.
+	Stored string `yaml:"stored"`
+	// Lease says for which calls stored secrets are opened: call (each; the
+	// default), or approved (only those that people have approved).
+	Lease Leasing `yaml:"lease"`
 }
+
+// Leasing says for which calls a stored credential is opened.
+type Leasing string
+
+// What a stored credential is opened for.
+const (
+	LeaseCall     Leasing = "call"
+	LeaseApproved Leasing = "approved"
+)
 
 // BasicConfig is a user name and a password.
 type BasicConfig struct {
@@ -148,53 +161,4 @@ func (c OldTritonConfig) Guard() Guard {
 		BytesClassification: !c.ForwardBytesClassification,
 		GRPCError:           !c.ForwardGRPCError,
 	}
-}
-
-// UnmarshalText refuses the name of a stored credential with a text of its own.
-func (c *CredentialConfig) UnmarshalText([]byte) error {
-	return errors.New("stored credentials are not supported by this version yet; write credential: { bearer: \"${NAME}\" }, basic or headers")
-}
-
-// Metadata reads the credential's secrets now and returns the metadata to show,
-// names in lower case. Its errors are for the log: they name variables and files.
-func (c *CredentialConfig) Metadata() (map[string]string, error) {
-	if c == nil {
-		return nil, nil
-	}
-	shown := make(map[string]string, len(c.Headers)+1)
-	for name, secret := range c.Headers {
-		value, err := headerValue(secret)
-		if err != nil {
-			return nil, fmt.Errorf("credential header %s: %w", name, err)
-		}
-		shown[name] = value
-	}
-	var err error
-	switch {
-	case c.Basic != nil:
-		var password string
-		password, err = c.Basic.Password.Resolve()
-		shown["authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Basic.Username+":"+password))
-	case !c.Bearer.IsZero():
-		var token string
-		token, err = headerValue(c.Bearer)
-		shown["authorization"] = "Bearer " + token
-	}
-	if err != nil {
-		return nil, fmt.Errorf("credential: %w", err)
-	}
-	return shown, nil
-}
-
-func headerValue(s access.Secret) (string, error) {
-	value, err := s.Resolve()
-	if err != nil {
-		return "", err
-	}
-	for i := range len(value) {
-		if value[i] < ' ' || value[i] > '~' {
-			return "", errors.New("the secret has bytes that a header cannot carry")
-		}
-	}
-	return value, nil
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,9 +177,54 @@ func TestOldTritonGuards(t *testing.T) {
 	}
 }
 
-func TestStoredCredentialIsRefused(t *testing.T) {
+// TestStoredCredential is the name alone, or stands in the places of secrets.
+func TestStoredCredential(t *testing.T) {
 	var c backends.CredentialConfig
-	if err := c.UnmarshalText([]byte("hunter2")); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "not supported by this version yet") {
-		t.Errorf("error %v", err)
+	if err := c.UnmarshalText([]byte("gpu-token")); err != nil || !slices.Equal(c.StoredSecrets(), []string{"gpu-token"}) {
+		t.Errorf("got %v, %v", c.StoredSecrets(), err)
+	}
+	c = backends.CredentialConfig{Bearer: ref(t, "secret:b"), Headers: map[string]access.Secret{"x": ref(t, "secret:a"), "y": ref(t, "secret:b"), "z": ref(t, "${HOME}")}}
+	if got := c.StoredSecrets(); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("needs %v", got)
+	}
+	t.Setenv("HOME", "/root")
+	got, err := c.MetadataWith(func(name string) (string, error) { return "value of " + name, nil })
+	if err != nil || got["authorization"] != "Bearer value of b" || got["x"] != "value of a" || got["z"] != "/root" {
+		t.Errorf("shows %v, %v", got, err)
+	}
+	if _, err := c.Metadata(); err == nil {
+		t.Error("shown without a store")
+	}
+	if names := (*backends.CredentialConfig)(nil).StoredSecrets(); names != nil {
+		t.Errorf("no credential needs %v", names)
+	}
+}
+
+// TestStoredCredentialProblems: what is no name may be the secret itself.
+func TestStoredCredentialProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		credential backends.CredentialConfig
+		want       string
+	}{
+		"a name":                {backends.CredentialConfig{Stored: "gpu"}, ""},
+		"for approved calls":    {backends.CredentialConfig{Stored: "gpu", Lease: "approved"}, ""},
+		"a secret in its place": {backends.CredentialConfig{Stored: "Bearer hunter2"}, "must be the name of a stored credential"},
+		"and another":           {backends.CredentialConfig{Stored: "gpu", Bearer: ref(t, "secret:b")}, "it excludes bearer"},
+		"another lease":         {backends.CredentialConfig{Stored: "gpu", Lease: "aproved"}, `did you mean "approved"?`},
+		"a lease of none":       {backends.CredentialConfig{Bearer: ref(t, "${A}"), Lease: "call"}, "is for stored secrets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := backends.Config{Name: "a", Type: "triton", Addresses: []string{"localhost:1"}, Models: []string{"m"}, Credential: &c.credential}
+			cfg.Limits.SetDefaults()
+			cfg.Replicas.SetDefaults()
+			cfg.Sequences.SetDefaults()
+			text := ""
+			for _, p := range cfg.Validate() {
+				text += p.Path + ": " + p.Message + "\n"
+			}
+			if c.want == "" && text != "" || !strings.Contains(text, c.want) || strings.Contains(text, "hunter2") {
+				t.Errorf("problems %q", text)
+			}
+		})
 	}
 }

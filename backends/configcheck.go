@@ -110,11 +110,25 @@ func (ps *problems) checkNames(c *Config) {
 }
 
 func (ps *problems) checkCredential(c *CredentialConfig) {
+	inline := !c.Bearer.IsZero() || c.Basic != nil || len(c.Headers) > 0
 	switch {
-	case c.Bearer.IsZero() && c.Basic == nil && len(c.Headers) == 0:
-		ps.add("credential", "is empty; write bearer, basic or headers")
+	case c.Stored == "" && !inline:
+		ps.add("credential", "is empty; write bearer, basic or headers, or the name of a stored one")
+	case c.Stored != "" && inline:
+		ps.add("credential", "stored says itself how it is shown; it excludes bearer, basic and headers")
+	case c.Stored != "" && !storedName(c.Stored):
+		// What is no name may be the secret itself, and is not repeated.
+		ps.add("credential", "must be the name of a stored credential, of 1 to 63 letters, digits and - _ .; a secret is never written here itself")
 	case !c.Bearer.IsZero() && c.Basic != nil:
 		ps.add("credential", "bearer and basic exclude each other")
+	}
+	switch c.Lease {
+	case "", LeaseCall, LeaseApproved:
+	default:
+		ps.add("credential.lease", "must be call or approved%s", access.DidYouMean(string(c.Lease), []string{"call", "approved"}))
+	}
+	if c.Lease != "" && len(c.StoredSecrets()) == 0 {
+		ps.add("credential.lease", "is for stored secrets; none is named here")
 	}
 	if b := c.Basic; b != nil {
 		if b.Username == "" || strings.Contains(b.Username, ":") {
@@ -133,6 +147,10 @@ func (ps *problems) checkCredential(c *CredentialConfig) {
 			ps.add(at, "bearer or basic sets it already")
 		}
 	}
+}
+
+func storedName(name string) bool {
+	return len(name) <= 63 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
 func headerName(name string) bool {

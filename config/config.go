@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/approval"
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
 // Config is what a deployment is told.
@@ -22,6 +24,12 @@ type Config struct {
 	Policy []string `yaml:"policy"`
 	// Audit is how calls are recorded.
 	Audit Audit `yaml:"audit" reload:"restart"`
+	// Secrets is how what is secret in the store is sealed; without a key, nothing
+	// secret is kept there.
+	Secrets secret.Config `yaml:"secrets" reload:"restart"`
+
+	// Approvals bounds what waits for people, and what people give themselves.
+	Approvals approval.Config `yaml:"approvals" reload:"restart"`
 
 	// Rules are what the policy files are together; [Load] makes them.
 	Rules *Rules `yaml:"-"`
@@ -39,7 +47,6 @@ type Store struct {
 // unbuilt are the keys that belong to parts which this version does not have.
 // They are refused, not ignored: who wrote one relies on it.
 var unbuilt = map[string]string{
-	"access":         notYet + inPolicy,
 	"audit.payloads": notYet,
 	"identity.saml":  notYet,
 }
@@ -50,14 +57,14 @@ var misplaced = map[string]string{
 	"bindings":  inPolicyFile,
 	"masking":   inPolicyFile,
 	"guards":    inPolicyFile,
+	"access":    inPolicyFile,
 	"detectors": inPolicyFile,
 }
 
 const (
 	inPolicyFile = "is a key of policy files; write it in one of those that policy lists"
 
-	notYet   = "is not supported by this version yet; take the key out"
-	inPolicy = " (and it is a key of policy files)"
+	notYet = "is not supported by this version yet; take the key out"
 )
 
 // The defaults of the server's settings.

@@ -22,12 +22,15 @@ func checkFiles(c *Config) []access.Problem {
 				f.readable(path, file)
 			}
 		case access.Secret:
-			f.resolvable(path, x)
+			if x.Stored() == "" || !strings.HasPrefix(path, "backends[") { // those are looked up by the gateway
+				f.resolvable(path, x)
+			}
 		}
 		return true
 	})
 	if len(f) == 0 { // else the same files would be reported twice
 		f.certificates(c)
+		f.keys(c)
 	}
 	return f
 }

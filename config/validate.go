@@ -34,7 +34,9 @@ func (c *Config) Validate() []access.Problem {
 	}
 	f.backends(c)
 	f.under("audit", c.Audit.Validate())
+	f.under("approvals", c.Approvals.Validate())
 	f.sinks(c.Audit.Sinks)
+	f.secrets(c)
 	f.references(c)
 	if len(c.Policy) == 0 {
 		f.add("policy", "is missing: without a policy nobody may do anything; write policy: [policy.yaml]")
