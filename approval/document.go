@@ -46,6 +46,9 @@ type Options struct {
 	// Sources are the names of the identity sources. With more than one, a group
 	// has to be written "source:group". Empty means not known.
 	Sources []string
+	// Stateless tells that there is no store: nobody can ask for anything then, and
+	// entries are problems.
+	Stateless bool
 }
 
 // Problem is one thing wrong in one of the files given to [Compile].

@@ -30,6 +30,9 @@ func Compile(files []File, o Options) (*Policy, []Problem) {
 	p := &Policy{definitions: make(map[key]bool)}
 	for _, f := range files {
 		c.file = f.Name
+		if o.Stateless && len(f.Document.Access) > 0 {
+			c.add("access", "approvals have to be kept somewhere; write store: {sqlite: PATH} into the configuration")
+		}
 		for i, written := range f.Document.Access {
 			e := c.entry(i, written)
 			p.entries = append(p.entries, e)

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/approval"
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/masking/presidio"
 	"github.com/sluice-gateway/sluice/policy"
@@ -13,9 +14,10 @@ import (
 // PolicyFile is what one policy file may hold: the keys of each part that
 // decides by it.
 type PolicyFile struct {
-	Access  policy.Document  `yaml:",inline"`
-	Guards  guard.Document   `yaml:",inline"`
-	Masking masking.Document `yaml:",inline"`
+	Access  policy.Document   `yaml:",inline"`
+	Guards  guard.Document    `yaml:",inline"`
+	Masking masking.Document  `yaml:",inline"`
+	Asking  approval.Document `yaml:",inline"`
 }
 
 // Rules are all policy files together, compiled for the parts that decide by
@@ -24,6 +26,8 @@ type Rules struct {
 	Policy  *policy.Policy
 	Guards  *guard.Policy
 	Masking *masking.Policy
+	// Asking says who may ask ahead for what no role gives.
+	Asking *approval.Policy
 }
 
 // RulesOptions are what [ReadRules] has to know beside the files.
@@ -72,6 +76,7 @@ type rulesReader struct {
 	access   []policy.File
 	guards   []guard.File
 	masking  []masking.File
+	asking   []approval.File
 	places   map[string]*Positions
 	problems Problems
 	whole    bool // every file could be read as YAML
@@ -92,6 +97,7 @@ func (r *rulesReader) read(path string) {
 	r.access = append(r.access, policy.File{Name: path, Document: file.Access})
 	r.guards = append(r.guards, guard.File{Name: path, Document: file.Guards})
 	r.masking = append(r.masking, masking.File{Name: path, Document: file.Masking})
+	r.asking = append(r.asking, approval.File{Name: path, Document: file.Asking})
 	r.places[path] = at
 }
 
@@ -114,6 +120,11 @@ func (r *rulesReader) compile() *Rules {
 		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer,
 	})
 	for _, p := range ofMasking {
+		r.place(p.File, p.Problem)
+	}
+	var ofAsking []approval.Problem
+	rules.Asking, ofAsking = approval.Compile(r.asking, approval.Options{Sources: r.options.Sources, Stateless: r.options.Stateless})
+	for _, p := range ofAsking {
 		r.place(p.File, p.Problem)
 	}
 	return rules

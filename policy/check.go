@@ -66,17 +66,8 @@ func (c *checker) names(roles map[string][]Entry) {
 	}
 }
 
-// document looks at one file. The keys of later parts are refused, not skipped:
-// whoever wrote one relies on it.
+// document looks at one file.
 func (c *checker) document(d Document) {
-	for _, later := range []struct {
-		key   string
-		value any
-	}{{"access", d.Access}} {
-		if later.value != nil {
-			c.add(later.key, "%s is not supported by this version yet; remove it", later.key)
-		}
-	}
 	for _, name := range sortedKeys(d.Roles) {
 		c.role(name, d.Roles[name])
 	}

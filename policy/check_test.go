@@ -26,9 +26,6 @@ func TestProblems(t *testing.T) {
 	binding := func(change func(b *policy.Binding)) policy.Document {
 		return one(func(_ *policy.Document, _ *policy.Entry, b *policy.Binding) { change(b) })
 	}
-	later := func(change func(d *policy.Document)) policy.Document {
-		return one(func(d *policy.Document, _ *policy.Entry, _ *policy.Binding) { change(d) })
-	}
 	cases := []struct {
 		name    string
 		d       policy.Document
@@ -61,7 +58,6 @@ func TestProblems(t *testing.T) {
 		{"source without group", binding(func(b *policy.Binding) { b.Groups = []string{"corp:"} }), []string{"corp", "ci"}, `bindings[0].groups[0]: group "corp:" does not say`},
 		{"source named where there is one", binding(func(b *policy.Binding) { b.Groups = []string{"corp:g"} }), []string{"corp"}, `bindings[0].groups[0]: there is one identity source, so groups are written without it: write "g"`},
 		{"group with a colon, one source", binding(func(b *policy.Binding) { b.Groups = []string{"team:g"} }), []string{"corp"}, ""},
-		{"access", later(func(d *policy.Document) { d.Access = "x" }), nil, "access: access is not supported by this version yet; remove it"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,17 +129,15 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			"b": {},
 		},
 		Bindings: []policy.Binding{{Role: "c"}, {}},
-		Access:   []any{1},
 	}
-	_, problems := policy.Compile([]policy.File{{Name: "1", Document: bad}, {Name: "2", Document: policy.Document{Access: true}}}, policy.Options{})
+	_, problems := policy.Compile([]policy.File{{Name: "1", Document: bad}, {Name: "2", Document: policy.Document{Bindings: []policy.Binding{{Role: "a"}}}}}, policy.Options{})
 	var got []string
 	for _, p := range problems {
 		got = append(got, p.File+" "+p.Path)
 	}
 	want := []string{
-		"1 access",
 		"1 roles.a[0].models", "1 roles.a[0].verbs[0]", "1 roles.a[1].verbs", "1 roles.b",
-		"1 bindings[0].role", "1 bindings[0]", "1 bindings[1].role", "1 bindings[1]", "2 access",
+		"1 bindings[0].role", "1 bindings[0]", "1 bindings[1].role", "1 bindings[1]", "2 bindings[0]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -9,11 +9,6 @@ type Document struct {
 	// Bindings give roles to groups and subjects; they may name roles of other
 	// files.
 	Bindings []Binding `yaml:"bindings"`
-
-	// Access is the key of a part that this version does not have. It is read so
-	// that [Compile] can refuse it by name: a rule that is written down and not
-	// enforced is worse than none.
-	Access any `yaml:"access"`
 }
 
 // Entry allows (or with Deny, denies) each of its verbs on each model that

@@ -44,14 +44,12 @@ func ExampleCompile_problems() {
 	doc := policy.Document{
 		Roles:    map[string][]policy.Entry{"model-viewer": {{Models: []string{"*"}, Verbs: []string{"infer", "lst"}}}},
 		Bindings: []policy.Binding{{Role: "model-viewr", Groups: []string{"ml-users"}}},
-		Access:   []any{"…"},
 	}
 	_, problems := policy.Compile([]policy.File{{Name: "policy.yaml", Document: doc}}, policy.Options{})
 	for _, p := range problems {
 		fmt.Println(p)
 	}
 	// Output:
-	// policy.yaml: access: access is not supported by this version yet; remove it
 	// policy.yaml: roles.model-viewer[0].verbs[1]: unknown verb "lst" (did you mean "list"?)
 	// policy.yaml: bindings[0].role: unknown role "model-viewr" (did you mean "model-viewer"?)
 }
