@@ -56,7 +56,8 @@ type Recorder struct {
 	stop    chan struct{}
 	done    sync.WaitGroup
 	publish chan Checkpoint
-	arrived *sync.Cond // of sinks: something was written, or it ends
+	wakes   []chan struct{} // one for each sink
+	fed     []*Forwarder
 
 	// The writer's own.
 	tree   merkle.Tree
@@ -108,23 +109,26 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 		o: o, strict: make(map[string]bool), now: o.Now, room: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		publish: make(chan Checkpoint, 1),
 	}
-	r.arrived = sync.NewCond(&r.mu)
 	if r.now == nil {
 		r.now = time.Now
 	}
 	for _, verb := range o.Config.Strict {
 		r.strict[verb] = true
 	}
+	if _, marks := o.Log.(Marks); len(o.Sinks) > 0 && !marks {
+		return nil, errors.New("audit: the log can't keep how far sinks have come, so that there can be none")
+	}
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}
 	r.last, r.synced = r.now(), r.now()
-	r.done.Go(r.run)
 	if o.Publish != nil {
 		r.done.Go(r.publishing)
 	}
-	for _, s := range o.Sinks {
-		r.done.Go(func() { r.feed(s) })
+	r.fed = r.forwarders()
+	r.done.Go(r.run)
+	for _, f := range r.fed {
+		r.done.Go(func() { r.forward(f) })
 	}
 	if p, ok := o.Log.(Pruner); ok && o.Config.Retain > 0 {
 		r.done.Go(func() { r.pruning(p) })
@@ -334,7 +338,6 @@ func (r *Recorder) Close() error {
 		return nil
 	}
 	close(r.stop)
-	r.arrived.Broadcast()
 	r.done.Wait()
 	var err error
 	for _, s := range r.o.Sinks {

@@ -225,7 +225,7 @@ func (r *Recorder) ended(batch []item, err error) {
 	close(r.room)
 	r.room = make(chan struct{})
 	r.mu.Unlock()
-	r.arrived.Broadcast()
+	r.arrived()
 	for _, i := range batch {
 		if i.done != nil {
 			i.done <- err

@@ -8,77 +8,47 @@ import (
 )
 
 const (
-	// feedBatch is how many records a sink gets at once, feedTime how long it may take.
-	feedBatch = 500
-	feedTime  = 30 * time.Second
 	// pruneEvery is how often old records are looked for, pruneTime how long deleting
 	// them may go on at once.
 	pruneEvery = 10 * time.Minute
 	pruneTime  = time.Minute
 )
 
-// feed sends to one sink what is in the log, from where it was, until the recorder
-// ends. A sink that is slow or away holds up nobody: what it has not got is in the
-// log.
-func (r *Recorder) feed(s Sink) {
+// forward sends to one sink what is in the log, until the recorder ends.
+func (r *Recorder) forward(f *Forwarder) {
 	ctx, cancel := r.untilStopped()
 	defer cancel()
+	f.Run(ctx)
+}
+
+// forwarders makes what feeds the sinks.
+func (r *Recorder) forwarders() (all []*Forwarder) {
 	marks, _ := r.o.Log.(Marks)
-	cursor := ""
-	if marks != nil {
-		for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
-			var err error
-			if cursor, err = marks.Mark(ctx, s.Name()); err == nil {
-				break
-			}
-			r.pause(ctx, pause)
-		}
+	for _, s := range r.o.Sinks {
+		wake := make(chan struct{}, 1)
+		r.wakes = append(r.wakes, wake)
+		all = append(all, &Forwarder{Log: r.o.Log, Marks: marks, Replica: r.Replica(), Sink: s, Logger: r.o.Logger, Wake: wake})
 	}
-	pause := firstPause
-	for ctx.Err() == nil {
-		seen := r.written.Load()
-		next, err := r.hand(ctx, s, cursor)
-		if err != nil {
-			r.o.Logger.LogAttrs(ctx, slog.LevelWarn, "an audit sink does not take records; they are kept for it", slog.String("sink", s.Name()), slog.Any("error", err))
-			r.pause(ctx, pause)
-			pause = min(2*pause, lastPause)
-			continue
+	return all
+}
+
+// arrived tells the sinks that there is more.
+func (r *Recorder) arrived() {
+	for _, wake := range r.wakes {
+		select {
+		case wake <- struct{}{}:
+		default:
 		}
-		pause = firstPause
-		if next != cursor {
-			cursor = next
-			if marks != nil {
-				_ = marks.SetMark(ctx, s.Name(), cursor) // else it gets them again, after a restart
-			}
-			continue
-		}
-		r.mu.Lock()
-		for r.written.Load() == seen && !r.closing {
-			r.arrived.Wait()
-		}
-		r.mu.Unlock()
 	}
 }
 
-// hand sends one batch, and gives the cursor behind it.
-func (r *Recorder) hand(ctx context.Context, s Sink, cursor string) (string, error) {
-	var batch []Entry
-	next := cursor
-	for found, err := range r.o.Log.Search(ctx, Query{Replica: r.Replica(), Oldest: true, After: cursor, Limit: feedBatch}) {
-		if err != nil {
-			return cursor, err
-		}
-		batch, next = append(batch, found.Entry), found.Cursor
+// Sinks says how far each sink has come.
+func (r *Recorder) Sinks() []SinkStatus {
+	all := make([]SinkStatus, len(r.fed))
+	for i, f := range r.fed {
+		all[i] = f.Status()
 	}
-	if len(batch) == 0 {
-		return cursor, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, feedTime)
-	defer cancel()
-	if err := s.Send(ctx, batch); err != nil {
-		return cursor, err
-	}
-	return next, nil
+	return all
 }
 
 // untilStopped is a context that ends with the recorder.
