@@ -80,11 +80,13 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, steps []store.Migration)
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 			return err
 		}
-		have, err := version(ctx, tx) // another may have been faster
-		if err != nil {
+		if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS sluice_schema (version integer PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL DEFAULT now())"); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS sluice_schema (version integer PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL DEFAULT now())"); err != nil {
+		// Another may have been faster. Not version: this connection remembers that
+		// there was no such table.
+		var have int
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM sluice_schema").Scan(&have); err != nil {
 			return err
 		}
 		for _, step := range steps[min(have, len(steps)):] {

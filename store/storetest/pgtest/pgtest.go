@@ -202,6 +202,9 @@ func (s *Server) Database(t testing.TB) string {
 	return s.url(name)
 }
 
+// Socket is the path of the server's socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+
 func (s *Server) url(database string) string {
 	return "postgres://postgres@/" + database + "?" + url.Values{"host": {s.dir}}.Encode()
 }
