@@ -15,8 +15,9 @@ const demoToken = "/demo/token"
 const maxForm = 4 << 10
 
 // Handler serves discovery, the keys, the token endpoint with client
-// credentials for ci (any secret: this is a demo), and POST /demo/token?name=NAME
-// for `sluice demo token`.
+// credentials for ci (any secret: this is a demo), the device flow (RFC 8628) with
+// a page where one says who one is, and POST /demo/token?name=NAME for
+// `sluice demo token`.
 func (i *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.discovery)
@@ -24,6 +25,9 @@ func (i *Issuer) Handler() http.Handler {
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, i.keys) })
 	mux.HandleFunc("POST /token", i.token)
 	mux.HandleFunc("POST "+demoToken, i.demo)
+	mux.HandleFunc("POST /device_authorization", i.authorizeDevice)
+	mux.HandleFunc("GET "+devicePage, i.showPage)
+	mux.HandleFunc("POST "+devicePage, i.decide)
 	return loopbackOnly(mux)
 }
 
@@ -37,6 +41,10 @@ func loopbackOnly(next http.Handler) http.Handler {
 		switch {
 		case !isLoopback(peer) || !isLoopback(hostOf(r.Host)):
 			fail(w, http.StatusForbidden, "access_denied", "the demo's issuer answers on loopback only")
+		case r.URL.Path == devicePage && r.Header.Get("Origin") == "http://"+r.Host && (site == "" || site == "same-origin"):
+			// the form of our own page
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			next.ServeHTTP(w, r)
 		case r.Header.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin":
 			fail(w, http.StatusForbidden, "access_denied", "the demo's issuer does not answer to web pages")
 		default:
@@ -61,7 +69,8 @@ func isLoopback(host string) bool {
 func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{
 		"issuer": i.url, "jwks_uri": i.url + "/jwks", "token_endpoint": i.url + "/token",
-		"grant_types_supported":                 []string{"client_credentials"},
+		"device_authorization_endpoint":         i.url + "/device_authorization",
+		"grant_types_supported":                 []string{"client_credentials", deviceGrant, "refresh_token"},
 		"response_types_supported":              []string{"none"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"ES256"},
@@ -69,15 +78,22 @@ func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// token is the endpoint of RFC 6749 section 4.4.
+// token is the endpoint of RFC 6749 sections 4.4 and 6, and of RFC 8628 section 3.4.
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	id, _, basic := r.BasicAuth()
 	if !basic {
 		id = r.PostFormValue("client_id")
 	}
+	grant := r.PostFormValue("grant_type")
 	switch {
-	case r.PostFormValue("grant_type") != "client_credentials":
-		fail(w, http.StatusBadRequest, "unsupported_grant_type", "only client_credentials is served; people's tokens come from sluice demo token NAME")
+	case (grant == deviceGrant || grant == "refresh_token") && id != client:
+		fail(w, http.StatusUnauthorized, "invalid_client", "people log in as the client "+client)
+	case grant == deviceGrant:
+		i.deviceToken(w, r)
+	case grant == "refresh_token":
+		i.refreshToken(w, r)
+	case grant != "client_credentials":
+		fail(w, http.StatusBadRequest, "unsupported_grant_type", "only client_credentials and the device flow are served; people's tokens come from sluice demo token NAME too")
 	case id != CI:
 		fail(w, http.StatusUnauthorized, "invalid_client", "the only client with credentials is ci")
 	default:
@@ -92,6 +108,7 @@ type tokenAnswer struct {
 	Token   string `json:"access_token"`
 	Type    string `json:"token_type"`
 	Seconds int    `json:"expires_in"`
+	Refresh string `json:"refresh_token,omitempty"`
 }
 
 type errorAnswer struct {
@@ -99,13 +116,16 @@ type errorAnswer struct {
 	Text string `json:"error_description"`
 }
 
-func (i *Issuer) give(w http.ResponseWriter, name string) {
+func (i *Issuer) give(w http.ResponseWriter, name string) { i.giveWith(w, name, "") }
+
+// giveWith gives a token, and a refresh token beside it if there is one.
+func (i *Issuer) giveWith(w http.ResponseWriter, name, refresh string) {
 	token, err := i.Token(name)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "invalid_request", err.Error())
 		return
 	}
-	answer(w, http.StatusOK, tokenAnswer{Token: token, Type: "Bearer", Seconds: int(lifetime / time.Second)})
+	answer(w, http.StatusOK, tokenAnswer{Token: token, Type: "Bearer", Seconds: int(lifetime / time.Second), Refresh: refresh})
 }
 
 func fail(w http.ResponseWriter, status int, code, text string) {

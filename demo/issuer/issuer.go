@@ -23,6 +23,8 @@ type Issuer struct {
 	now    func() time.Time
 	signer jose.Signer
 	keys   jose.JSONWebKeySet
+
+	devices *devices
 }
 
 // New makes an issuer whose "iss" is baseURL, as "http://127.0.0.1:8004", with
@@ -50,7 +52,7 @@ func New(baseURL string, now func() time.Time) (*Issuer, error) {
 		return nil, err
 	}
 	return &Issuer{
-		url: strings.TrimSuffix(baseURL, "/"), now: now, signer: signer,
+		url: strings.TrimSuffix(baseURL, "/"), now: now, signer: signer, devices: newDevices(),
 		keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}},
 	}, nil
 }

@@ -45,7 +45,7 @@ type Prompt struct {
 // Run logs in at a source: it asks for a code, has prompt show it, and waits until
 // the person has agreed, refused, or let the time pass. The token is not kept yet.
 func Run(ctx context.Context, server string, s Source, prompt func(Prompt) error) (Token, error) {
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, client())
+	ctx = withClient(ctx)
 	if err := s.discover(ctx); err != nil {
 		return Token{}, err
 	}
@@ -105,7 +105,8 @@ func (s *Source) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	response, err := client().Do(request)
+	client, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
+	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("the issuer %s can't be reached: %w", s.Issuer, err)
 	}
@@ -143,7 +144,7 @@ func (k *Keep) Fresh(ctx context.Context, server string) (string, error) {
 	if t.Refresh == "" || secure(t.TokenEndpoint) != nil {
 		return "", errors.New(again)
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, client())
+	ctx = withClient(ctx)
 	config := (&Source{ClientID: t.ClientID, TokenEndpoint: t.TokenEndpoint}).config()
 	got, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh}).Token()
 	var refused *oauth2.RetrieveError
@@ -181,6 +182,14 @@ func failed(issuer string, err error) error {
 		return fmt.Errorf("the issuer %s answered %s", issuer, refused.Response.Status)
 	}
 	return fmt.Errorf("the issuer %s answered %q: %.200q", issuer, refused.ErrorCode, refused.ErrorDescription)
+}
+
+// withClient has the client of ctx's used, as tests set it, or else our own.
+func withClient(ctx context.Context) context.Context {
+	if _, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok {
+		return ctx
+	}
+	return context.WithValue(ctx, oauth2.HTTPClient, client())
 }
 
 // client goes no way from https to http, and keeps no connection.
