@@ -35,12 +35,16 @@ type Call struct {
 
 	Principal *Principal // nil until identity has spoken
 	// Session is the id of the session that the call is part of.
-	Session  string
-	Verb     Verb
-	Model    string
-	Version  string
-	Backend  string
-	Decision Decision
+	Session string
+	Verb    Verb
+	Model   string
+	Version string
+	Backend string
+	// Replica is the address of the backend's that was asked last, InBackend how long
+	// backends have taken; both are those of a unary call.
+	Replica   string
+	InBackend time.Duration
+	Decision  Decision
 	// Guard is the guard that denied the call or had it wait; WouldHave are those
 	// that only observe and had something to say.
 	Guard     string
@@ -68,6 +72,9 @@ type Call struct {
 	// after that. It is safe for concurrent use: one goroutine reads the stream's
 	// requests while others send answers.
 	OnMessage func(Message)
+	// OnRoute, if set, hears to which replica of which backend the message of a stream
+	// goes that was read last, on the goroutine that reads.
+	OnRoute func(backend, replica string)
 	// OnMasked, if set, hears what masking found in one answer of a model, on the
 	// goroutine that sends the answer.
 	OnMasked func(Found)

@@ -10,6 +10,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"google.golang.org/grpc"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/backends"
 )
 
@@ -155,6 +156,16 @@ func (m *member) send(ctx context.Context, c call) error {
 		return err
 	}
 	return m.Backend.Invoke(ctx, c.method, c.req, c.resp, c.opts...)
+}
+
+// Address is where the replica is.
+func (m *member) Address() string { return m.address }
+
+// serves notes that the replica is asked for a call.
+func (m *member) serves(ctx context.Context) {
+	if c := access.CallFrom(ctx); c != nil {
+		c.Replica = m.address
+	}
 }
 
 // prepare does for a context of [Pool.Outgoing] what the replica's own does.

@@ -215,8 +215,10 @@ func (p *Pool) infer(ctx context.Context, c call) error {
 	case refused != nil:
 		return refused
 	case p.only != nil:
+		p.only.serves(ctx)
 		return p.only.send(ctx, c)
 	case pin != nil:
+		pin.serves(ctx)
 		return pin.count(ctx, c)
 	case usesSharedMemory(view):
 		return p.onThisHost()

@@ -154,6 +154,7 @@ func (p *Pool) admit(model string, tried []*member) (*member, func(error)) {
 // answer is there. Headers are none: a server that is killed between those and
 // the end of its answer has given nobody anything.
 func (m *member) try(ctx context.Context, c call) (answered bool, err error) {
+	m.serves(ctx)
 	if err = m.count(ctx, c); err == nil {
 		return true, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -182,7 +183,11 @@ func forward(ctx context.Context, b backends.Backend, method string, req any) (*
 		opts = []grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}
 	}
 	resp := new(wire.Message)
+	began := time.Now()
 	err = b.Invoke(out, method, req, resp, opts...)
+	if call := access.CallFrom(ctx); call != nil {
+		call.InBackend += time.Since(began)
+	}
 	if err == nil {
 		err = sound(method, resp)
 	}

@@ -217,6 +217,7 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
 	}
+	routed(r.ctx, u.backend)
 	if err := r.send(u, m, view); err != nil {
 		return nil, err
 	}
@@ -224,6 +225,19 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return u, nil
 	}
 	return nil, nil
+}
+
+// routed tells the record where the message goes that was read last.
+func routed(ctx context.Context, b backends.Backend) {
+	call := access.CallFrom(ctx)
+	if call == nil || call.OnRoute == nil {
+		return
+	}
+	replica := ""
+	if at, ok := b.(interface{ Address() string }); ok {
+		replica = at.Address()
+	}
+	call.OnRoute(b.Name(), replica)
 }
 
 // maxMembers is how many replicas a request is led to at most, should each be away.
