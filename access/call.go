@@ -52,6 +52,9 @@ type Call struct {
 	// Needs are the approvals that guards ask for, of the call or of the message of
 	// a stream that is being read.
 	Needs []*Need
+	// Granted is what let the call, or the message that is being read, through
+	// policy although no role does. Only who reads requests writes and reads it.
+	Granted *Approval
 	// Approval is what let a call through that needed it, or what it waited for.
 	Approval *Approval
 	// Masking tells that the call's answer is masked: nothing else of the
@@ -69,7 +72,7 @@ type Call struct {
 
 	// OnMessage, if set, hears each decision on a message of a stream: policy's,
 	// and a second one where the request or one of its answers is refused
-	// after that. It is safe for concurrent use: one goroutine reads the stream's
+	// after that, or was let through by an approval: that one has no decision. It is safe for concurrent use: one goroutine reads the stream's
 	// requests while others send answers.
 	OnMessage func(Message)
 	// OnRoute, if set, hears to which replica of which backend the message of a stream

@@ -123,17 +123,23 @@ func (e *Engine) find(k key) *live {
 
 // approvalOf is what a call is noted with that used these grants.
 func approvalOf(grants []*live) *access.Approval {
-	var all access.Approval
+	all := &access.Approval{}
 	for _, l := range grants {
-		all = Merge(all, *l.approval)
+		all = Merge(all, l.approval)
 	}
-	return &all
+	return all
 }
 
 // Merge is two approvals of one call as one: ids stand behind each other, with a
-// comma between them.
-func Merge(a, b access.Approval) access.Approval {
-	out := access.Approval{
+// comma between them. Either may be nil; neither is written to.
+func Merge(a, b *access.Approval) *access.Approval {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	out := &access.Approval{
 		Request: listed(a.Request, b.Request), Grant: listed(a.Grant, b.Grant),
 		BreakGlass: a.BreakGlass || b.BreakGlass, Waited: a.Waited + b.Waited,
 	}

@@ -58,6 +58,10 @@ func (r *Request) Message() (*Message, error) {
 	return &r.message, nil
 }
 
+// Decoded is the message as [Control] has decoded it; nil if nobody has asked for
+// that yet.
+func (r *Request) Decoded() proto.Message { return r.control }
+
 // Free frees the message, if there is one.
 func (r *Request) Free() {
 	if r.read {

@@ -21,12 +21,12 @@ func visibleOnly(g *Gate, ctx context.Context, call *access.Call, r *wire.Reques
 	switch list := resp.(type) {
 	case *pb.RepositoryIndexResponse:
 		list.Models = slices.DeleteFunc(list.Models, func(m *pb.RepositoryIndexResponse_ModelIndex) bool {
-			return !g.Engine.Visible(call.Principal, m.GetName())
+			return !g.visible(call.Principal, m.GetName())
 		})
 	case *pb.ModelStatisticsResponse:
 		list.ModelStats = slices.DeleteFunc(list.ModelStats, func(m *pb.ModelStatistics) bool {
 			name := m.GetName()
-			return !g.Engine.Visible(call.Principal, name) || g.Engine.Decide(call.Principal, access.Stats, name).Reason == access.ReasonDeniedByRole
+			return !g.visible(call.Principal, name) || g.Engine.Decide(call.Principal, access.Stats, name).Reason == access.ReasonDeniedByRole
 		})
 	}
 	return resp, nil
@@ -50,7 +50,7 @@ func withDependents(g *Gate, ctx context.Context, call *access.Call, r *wire.Req
 		return nil, err
 	}
 	for _, model := range dependents {
-		if d, refused := g.decide(call.Principal, ask{verb: access.Unload, model: model}); refused != nil {
+		if d, refused := g.decide(call, ask{verb: access.Unload, model: model}); refused != nil {
 			call.Decision = d
 			return nil, refused
 		}
@@ -69,7 +69,7 @@ func withRegions(g *Gate, ctx context.Context, call *access.Call, r *wire.Reques
 	if err != nil {
 		return nil, err
 	}
-	if refused := g.checkRegions(call.Principal, view); refused != nil {
+	if refused := g.checkRegions(call, view); refused != nil {
 		return nil, refused
 	}
 	return handler(ctx, r)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/approval"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/policy"
 	"github.com/sluice-gateway/sluice/wire"
@@ -24,8 +25,21 @@ type Gate struct {
 	Regions *policy.Regions
 	// Dependents lists the models that an unload takes along.
 	Dependents func(ctx context.Context, model string) ([]string, error)
+	// Grants are asked about what no role allows; nil has none.
+	Grants Grants
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+}
+
+// Grants are what people have given to principals beside their roles: package
+// approval keeps them.
+type Grants interface {
+	// Allows finds what lets who do verb on model, or nil.
+	Allows(who *access.Principal, verb access.Verb, model string) *access.Approval
+	// Sees tells whether who has a grant of any verb on model.
+	Sees(who *access.Principal, model string) bool
+	// MayAsk tells whether who may ask for verb on model.
+	MayAsk(who *access.Principal, verb access.Verb, model string) bool
 }
 
 // Step returns the interceptor's two forms.
@@ -53,7 +67,7 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		return nil, nobody()
 	case !a.byService && a.verb != access.None:
 		var refused *access.Error
-		if call.Decision, refused = g.decide(call.Principal, a); refused != nil {
+		if call.Decision, refused = g.decide(call, a); refused != nil {
 			return nil, refused
 		}
 	}
@@ -63,8 +77,10 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	return rule.around(g, ctx, call, r, handler)
 }
 
-// decide asks about one verb on one model.
-func (g *Gate) decide(who *access.Principal, a ask) (access.Decision, *access.Error) {
+// decide asks about one verb on one model. Where a grant allows what no role
+// does, the call is noted with it.
+func (g *Gate) decide(call *access.Call, a ask) (access.Decision, *access.Error) {
+	who := call.Principal
 	if who == nil {
 		return access.Decision{}, nobody()
 	}
@@ -72,7 +88,26 @@ func (g *Gate) decide(who *access.Principal, a ask) (access.Decision, *access.Er
 	if d.Allowed {
 		return d, nil
 	}
-	return d, g.Engine.Refusal(who, a.verb, a.model, d)
+	if g.Grants == nil || d.Reason != access.ReasonNoRole {
+		return d, g.Engine.Refusal(who, a.verb, a.model, d)
+	}
+	if granted := g.Grants.Allows(who, a.verb, a.model); granted != nil {
+		call.Granted = approval.Merge(call.Granted, granted)
+		return access.Decision{Allowed: true, Rule: "grant " + granted.Grant}, nil
+	}
+	refused := g.Engine.Refusal(who, a.verb, a.model, d)
+	if g.Grants.MayAsk(who, a.verb, a.model) {
+		refused.Message += fmt.Sprintf("; you may ask ahead for it: sluice access request %s %s --reason …", a.verb, a.model)
+	}
+	return d, refused
+}
+
+// visible tells whether a list may show a model to who.
+func (g *Gate) visible(who *access.Principal, model string) bool {
+	if g.Engine.Visible(who, model) {
+		return true
+	}
+	return g.Grants != nil && g.Grants.Sees(who, model) && g.Engine.Decide(who, access.List, model).Reason != access.ReasonDeniedByRole
 }
 
 // nobody is the refusal of a call without an identity.
@@ -95,7 +130,7 @@ func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		return nobody()
 	case !rule.byService && rule.verb != access.None:
 		var refused *access.Error
-		if call.Decision, refused = g.decide(call.Principal, ask{verb: rule.verb}); refused != nil {
+		if call.Decision, refused = g.decide(call, ask{verb: rule.verb}); refused != nil {
 			return refused
 		}
 	}
@@ -113,6 +148,7 @@ type stream struct {
 // an [access.MessageError]: the stream goes on. The message stays the caller's
 // to free, whatever the error.
 func (s *stream) RecvMsg(m any) error {
+	s.call.Granted = nil
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
@@ -131,7 +167,7 @@ func (s *stream) RecvMsg(m any) error {
 		d, model, refused = s.gate.message(s.call, view)
 	}
 	if s.call.OnMessage != nil {
-		s.call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: model, Decision: d, Refused: refused})
+		s.call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: model, Decision: d, Refused: refused, Approval: s.call.Granted})
 	}
 	if refused != nil {
 		return &access.MessageError{ID: id, Err: refused}
@@ -177,9 +213,9 @@ func (g *Gate) message(call *access.Call, view wire.InferRequest) (access.Decisi
 			Message: "the token has expired since the stream was opened; open a new stream with a fresh one",
 		}
 	}
-	d, refused := g.decide(who, ask{verb: access.Infer, model: model})
+	d, refused := g.decide(call, ask{verb: access.Infer, model: model})
 	if refused == nil {
-		refused = g.checkRegions(who, view)
+		refused = g.checkRegions(call, view)
 	}
 	return d, model, refused
 }

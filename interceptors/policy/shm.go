@@ -21,17 +21,17 @@ const regionKey = "shared_memory_region"
 
 // checkRegions lets a request name regions of its caller's alone, and only
 // while he may use shared memory at all.
-func (g *Gate) checkRegions(who *access.Principal, view wire.InferRequest) *access.Error {
+func (g *Gate) checkRegions(call *access.Call, view wire.InferRequest) *access.Error {
 	if view.NumInputs() > 0 {
 		for input := range view.Inputs() {
-			if refused := g.checkRegion(who, input.Parameters()); refused != nil {
+			if refused := g.checkRegion(call, input.Parameters()); refused != nil {
 				return refused
 			}
 		}
 	}
 	if view.NumOutputs() > 0 {
 		for output := range view.Outputs() {
-			if refused := g.checkRegion(who, output.Parameters()); refused != nil {
+			if refused := g.checkRegion(call, output.Parameters()); refused != nil {
 				return refused
 			}
 		}
@@ -39,19 +39,19 @@ func (g *Gate) checkRegions(who *access.Principal, view wire.InferRequest) *acce
 	return nil
 }
 
-func (g *Gate) checkRegion(who *access.Principal, parameters wire.Parameters) *access.Error {
+func (g *Gate) checkRegion(call *access.Call, parameters wire.Parameters) *access.Error {
 	p, names := parameters.Get(regionKey)
 	if !names {
 		return nil
 	}
-	if _, refused := g.decide(who, ask{verb: access.Shm}); refused != nil {
+	if _, refused := g.decide(call, ask{verb: access.Shm}); refused != nil {
 		return refused
 	}
 	text, ok := p.Text()
 	if !ok {
 		return nil // not a string: no server takes it for a region
 	}
-	return g.Regions.Check(who, text.String())
+	return g.Regions.Check(call.Principal, text.String())
 }
 
 // claim makes the caller the owner of what he registers, for as long as the
