@@ -112,7 +112,7 @@ const errRaced = "somebody else changed this secret at the same moment; look at 
 func (c *Credentials) reseal(ctx context.Context, item store.Item, r record) (Info, error) {
 	value, err := c.o.Ring.Open(r.Sealed, at(item.ID, Kind(item.State), r.Version)...)
 	if err != nil {
-		return Info{}, unavailable(fmt.Errorf("secret %s: %w", item.ID, err))
+		return Info{}, Unavailable(fmt.Errorf("secret %s: %w", item.ID, err))
 	}
 	defer value.Wipe()
 	if err := r.seal(c.o.Ring, &item, value); err != nil {
@@ -210,8 +210,8 @@ func storeError(err error, conflict string) error {
 	return err
 }
 
-// unavailable is what a call gets whose credential can't be opened.
-func unavailable(cause error) *access.Error {
+// Unavailable is what a call gets whose credential can't be opened.
+func Unavailable(cause error) *access.Error {
 	return &access.Error{
 		Kind: access.Unavailable, Reason: access.ReasonCredentialAway, RetryAfter: time.Second, Cause: cause,
 		Message: "the credential for the model's server could not be opened; try again, or tell the platform team",

@@ -116,7 +116,7 @@ func (c *Credentials) Lease(ctx context.Context, name string, h Holder) (*Lease,
 		case s.failed != nil && now.Sub(s.failedAt) < failPause && !now.Before(s.failedAt):
 			err := s.failed
 			s.mu.Unlock()
-			return nil, unavailable(err)
+			return nil, Unavailable(err)
 		}
 		o := s.opening
 		if o == nil {
@@ -128,13 +128,13 @@ func (c *Credentials) Lease(ctx context.Context, name string, h Holder) (*Lease,
 		select {
 		case <-o.done:
 			if o.err != nil {
-				return nil, unavailable(o.err)
+				return nil, Unavailable(o.err)
 			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	return nil, unavailable(fmt.Errorf("secret %s: it changes faster than it can be opened", name))
+	return nil, Unavailable(fmt.Errorf("secret %s: it changes faster than it can be opened", name))
 }
 
 // read opens the slot's credential. It ends: a store bounds its calls.

@@ -49,6 +49,10 @@ type Options struct {
 	// Verify, if not nil, asks the server after each connecting whether it is of
 	// Kind; without it, it is believed.
 	Verify *Verify
+	// Shown, if not nil, gives the credential that the connection's own question
+	// shows, where Forwarder has none: each call brings its own then. Nothing is
+	// connected before the first call.
+	Shown func() (map[string]string, error)
 	// Dial adds to the connection's options (tests: in-memory dialers).
 	Dial []grpc.DialOption
 }
@@ -102,8 +106,10 @@ func New(o Options) (*Conn, error) {
 		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
 	}
 	c.conn = conn
-	conn.Connect()
-	c.start(c)
+	if o.Shown == nil {
+		conn.Connect()
+	}
+	c.start(c, o.Shown == nil)
 	return c, nil
 }
 
@@ -158,7 +164,11 @@ const AsksKey = "sluice-asks"
 
 // ask asks the server what it is, past the verifier.
 func (c *Conn) ask(ctx context.Context) (*inference.ServerMetadataResponse, error) {
-	ctx, err := c.Outgoing(ctx, nil)
+	own := backends.Forwarder{Credential: c.opts.Forwarder.Credential}
+	if c.opts.Shown != nil {
+		own.Credential = c.opts.Shown
+	}
+	ctx, err := own.Outgoing(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

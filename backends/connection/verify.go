@@ -101,14 +101,17 @@ type asker interface {
 	ask(context.Context) (*inference.ServerMetadataResponse, error)
 }
 
-// start lets calls wait for what the server says from now on.
-func (v *verifier) start(a asker) {
+// start lets calls wait for what the server says from now on: it is asked now, or
+// upon the first call.
+func (v *verifier) start(a asker, now bool) {
 	if !v.on {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.asker, v.ended = a, cancel
-	v.connected()
+	if now {
+		v.connected()
+	}
 	v.running.Go(func() { v.run(ctx) })
 }
 

@@ -24,6 +24,8 @@ type Options struct {
 	Pool mem.BufferPool
 	// Verify, if not nil, asks the server whether it is a Triton.
 	Verify *connection.Verify
+	// Shown is [connection.Options]'.
+	Shown func() (map[string]string, error)
 	// Dial adds to the connection's options (tests: in-memory dialers).
 	Dial []grpc.DialOption
 }
@@ -41,7 +43,7 @@ var _ backends.Verified = (*Backend)(nil)
 func New(o Options) (*Backend, error) {
 	c, err := connection.New(connection.Options{
 		Name: o.Name, Address: o.Address, Credentials: o.Credentials, Forwarder: o.Forwarder, Pool: o.Pool,
-		Kind: connection.Triton, Verify: o.Verify, Dial: o.Dial,
+		Kind: connection.Triton, Verify: o.Verify, Shown: o.Shown, Dial: o.Dial,
 	})
 	if err != nil {
 		return nil, err

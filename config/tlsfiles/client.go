@@ -20,6 +20,9 @@ type ClientFiles struct {
 	// ServerName is what the server's certificate has to be for; empty means
 	// the host that is dialled.
 	ServerName string
+	// Shown, if not nil, gives the pair that is shown to the server in the place of
+	// Cert and Key, at each handshake that asks for one; nil where there is none.
+	Shown func() (*tls.Certificate, error)
 }
 
 // Client reads the files and returns transport credentials that follow them:
@@ -47,6 +50,18 @@ func (f ClientFiles) parse(contents [][]byte) (*tls.Config, error) {
 			return nil, err
 		}
 		config.Certificates = []tls.Certificate{pair}
+	}
+	if f.Shown != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := f.Shown()
+			switch {
+			case pair != nil || err != nil:
+				return pair, err
+			case len(config.Certificates) > 0:
+				return &config.Certificates[0], nil
+			}
+			return new(tls.Certificate), nil // which shows none
+		}
 	}
 	return config, nil
 }
