@@ -33,6 +33,31 @@ func (t Tensor) AppendShape(dst []int64) []int64 {
 	return dst
 }
 
+// AppendShapeUpTo is AppendShape for who keeps only so many dimensions; more tells
+// that there are others, however many a caller wrote.
+func (t Tensor) AppendShapeUpTo(dst []int64, most int) (shape []int64, more bool) {
+	it := t.n.fields()
+	for r := (record{}); it.next(&r); {
+		switch {
+		case r.num != fieldShape:
+		case r.typ == protowire.VarintType:
+			if len(dst) == most {
+				return dst, true
+			}
+			dst = append(dst, int64(r.bits))
+		case r.typ == protowire.BytesType:
+			for c := t.n.m.cursorAt(int(r.body.off)); c.offset() < int(r.body.end); {
+				if len(dst) == most {
+					return dst, true
+				}
+				v, _ := c.varint()
+				dst = append(dst, int64(v))
+			}
+		}
+	}
+	return dst, false
+}
+
 // Parameters are the tensor's parameters: "shared_memory_region" is one.
 func (t Tensor) Parameters() Parameters { return Parameters{t.n, fieldParameters} }
 

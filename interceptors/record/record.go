@@ -1,6 +1,8 @@
-// Package record writes down each call and each refusal, with its identity:
-// one structured log line, opened outermost and written when everything inside
-// has spoken. It never holds a payload, a token or a metadata value.
+// Package record writes down each call and each refusal, with its identity: a
+// record for the audit log, and a structured line for the process's own log. It is
+// opened outermost and written when everything inside has spoken; the step
+// [Intent] stands inside of all that decides. Neither record nor line holds a
+// payload, a token or a metadata value.
 package record
 
 import (
@@ -13,17 +15,20 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/wire"
 )
-
-// maxName is how many bytes of a name that a caller chose go into a line.
-const maxName = 256
 
 // Recorder is the step. It is safe for concurrent use.
 type Recorder struct {
 	Log *slog.Logger
+	// Audit takes the records; nil where nothing is recorded.
+	Audit *audit.Recorder
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+
+	signatures signatures
 }
 
 // Step returns the interceptor's two forms.
@@ -33,8 +38,26 @@ func (r *Recorder) Step() interceptors.Step {
 
 func (r *Recorder) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	call := access.CallFrom(ctx)
+	var o *open
+	if r.Audit != nil {
+		o = &open{recorder: r, call: call}
+		call.Intent = o.intend
+		ctx = context.WithValue(ctx, openKey{}, o)
+	}
 	panicked := true
-	defer func() { r.close(ctx, call, err, panicked) }()
+	defer func() {
+		code, cause := r.close(ctx, call, err, panicked)
+		if o == nil {
+			return
+		}
+		o.answered(resp)
+		if unwritten := o.close(ctx, code, cause); unwritten != nil && !panicked {
+			if m, ok := resp.(*wire.Message); ok && err == nil {
+				m.Free()
+			}
+			resp, err = nil, unwritten
+		}
+	}()
 	resp, err = handler(ctx, req)
 	panicked = false
 	return resp, err
@@ -44,117 +67,58 @@ func (r *Recorder) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInf
 	ctx := ss.Context()
 	call := access.CallFrom(ctx)
 	count := call.OnMessage
+	var s *stream
+	if r.Audit != nil {
+		s = newStream(ss, r, call)
+		ctx, ss = s.ctx, s
+	}
 	call.OnMessage = func(m access.Message) {
 		if count != nil {
 			count(m)
 		}
 		r.message(ctx, call, m)
+		if s != nil {
+			s.decided(m)
+		}
 	}
 	panicked := true
-	defer func() { r.close(ctx, call, err, panicked) }()
+	defer func() {
+		code, cause := r.close(ctx, call, err, panicked)
+		if s == nil {
+			return
+		}
+		if unwritten := s.close(ctx, code, cause); unwritten != nil && !panicked && err == nil {
+			err = unwritten
+		}
+	}()
 	err = handler(srv, ss)
 	panicked = false
 	return err
 }
 
-// close writes the call's line. A refusal is a warning, so that it is seen
-// where calls are not.
-func (r *Recorder) close(ctx context.Context, call *access.Call, err error, panicked bool) {
+// close writes the call's line, and tells how the call ended: the code, and for the
+// record alone why. A refusal is a warning, so that it is seen where calls are not.
+func (r *Recorder) close(ctx context.Context, call *access.Call, err error, panicked bool) (code codes.Code, cause string) {
 	if panicked {
 		err = interceptors.ErrInternal
 	}
 	call.Note(err)
-	code := status.Code(interceptors.ToStatus(err))
-	level := slog.LevelInfo
-	if call.Refused != nil || code == codes.Internal {
-		level = slog.LevelWarn
+	code = status.Code(interceptors.ToStatus(err))
+	switch _, foreign := err.(interface{ GRPCStatus() *status.Status }); {
+	case call.Refused != nil && call.Refused.Cause != nil:
+		cause = call.Refused.Cause.Error()
+	case call.Refused == nil && code == codes.Internal && !foreign:
+		cause = err.Error() // a backend's own text stays out: it may quote the payload
 	}
-	if !r.Log.Enabled(ctx, level) {
-		return
-	}
-	var room [maxAttrs]slog.Attr
-	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("door", call.Door))
-	if call.Peer.IsValid() {
-		attrs = append(attrs, slog.String("peer", call.Peer.String()))
-	}
-	attrs = subject(principal(attrs, call.Principal), call.Verb, call.Model)
-	if call.Backend != "" {
-		attrs = append(attrs, slog.String("backend", call.Backend))
-	}
-	attrs = append(attrs, slog.String("verdict", call.Verdict(code == codes.OK)))
-	if len(call.Masked) > 0 {
-		attrs = append(attrs, slog.Any("masked", call.Masked))
-	}
-	if len(call.Observed) > 0 {
-		attrs = append(attrs, slog.Any("observed", call.Observed))
-	}
-	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
-	if _, foreign := err.(interface{ GRPCStatus() *status.Status }); call.Refused == nil && code == codes.Internal && !foreign {
-		// A backend's own text stays out of the log: it may quote the payload.
-		attrs = append(attrs, slog.String("cause", clip(err.Error())))
-	}
-	r.Log.LogAttrs(ctx, level, "call", attrs...)
+	r.line(ctx, call, code, cause)
+	return code, cause
 }
 
-// maxAttrs is how many attributes a line has at most.
-const maxAttrs = 20
-
-// message writes the line of one request inside a stream.
-func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Message) {
-	level := slog.LevelInfo
-	if m.Refused != nil {
-		level = slog.LevelWarn
-	}
-	if !r.Log.Enabled(ctx, level) {
-		return
-	}
-	var room [maxAttrs]slog.Attr
-	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
-	attrs = subject(principal(attrs, call.Principal), m.Verb, m.Model)
-	attrs = why(append(attrs, slog.String("verdict", m.Verdict())), m.Decision, m.Refused)
-	r.Log.LogAttrs(ctx, level, "message", attrs...)
-}
-
-func principal(attrs []slog.Attr, p *access.Principal) []slog.Attr {
-	if p == nil {
-		return attrs
-	}
-	return append(attrs, slog.String("principal", clip(p.ID())), slog.String("name", clip(p.Name)), slog.String("kind", string(p.Kind)))
-}
-
-func subject(attrs []slog.Attr, v access.Verb, model string) []slog.Attr {
-	attrs = append(attrs, slog.String("verb", v.String()))
-	if model != "" {
-		attrs = append(attrs, slog.String("model", clip(model)))
-	}
-	return attrs
-}
-
-// why is what the caller does not get to see: the rule, and the cause.
-func why(attrs []slog.Attr, d access.Decision, refused *access.Error) []slog.Attr {
-	if d.Rule != "" {
-		attrs = append(attrs, slog.String("rule", d.Rule))
-	}
-	if refused != nil {
-		attrs = append(attrs, slog.String("reason", refused.Reason))
-		if refused.Cause != nil {
-			attrs = append(attrs, slog.String("cause", clip(refused.Cause.Error())))
-		}
-	}
-	return attrs
-}
-
-func (r *Recorder) since(t time.Time) time.Duration {
+func (r *Recorder) now() time.Time {
 	if r.Now != nil {
-		return r.Now().Sub(t)
+		return r.Now()
 	}
-	return time.Since(t)
+	return time.Now()
 }
 
-// clip bounds what a caller or another server can put into a line.
-func clip(s string) string {
-	if len(s) <= maxName {
-		return s
-	}
-	return s[:maxName] + "…"
-}
+func (r *Recorder) since(t time.Time) time.Duration { return r.now().Sub(t) }

@@ -1,0 +1,101 @@
+package record
+
+import (
+	"context"
+	"log/slog"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/sluice-gateway/sluice/access"
+)
+
+// maxName is how many bytes of a name that a caller chose go into a line.
+const maxName = 256
+
+// line writes the line of a call.
+func (r *Recorder) line(ctx context.Context, call *access.Call, code codes.Code, cause string) {
+	level := slog.LevelInfo
+	if call.Refused != nil || code == codes.Internal {
+		level = slog.LevelWarn
+	}
+	if !r.Log.Enabled(ctx, level) {
+		return
+	}
+	var room [maxAttrs]slog.Attr
+	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("door", call.Door))
+	if call.Peer.IsValid() {
+		attrs = append(attrs, slog.String("peer", call.Peer.String()))
+	}
+	attrs = subject(principal(attrs, call.Principal), call.Verb, call.Model)
+	if call.Backend != "" {
+		attrs = append(attrs, slog.String("backend", call.Backend))
+	}
+	attrs = append(attrs, slog.String("verdict", call.Verdict(code == codes.OK)))
+	if len(call.Masked) > 0 {
+		attrs = append(attrs, slog.Any("masked", call.Masked))
+	}
+	if len(call.Observed) > 0 {
+		attrs = append(attrs, slog.Any("observed", call.Observed))
+	}
+	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
+	if cause != "" && call.Refused == nil {
+		attrs = append(attrs, slog.String("cause", clip(cause)))
+	}
+	r.Log.LogAttrs(ctx, level, "call", attrs...)
+}
+
+// maxAttrs is how many attributes a line has at most.
+const maxAttrs = 20
+
+// message writes the line of one request inside a stream.
+func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Message) {
+	level := slog.LevelInfo
+	if m.Refused != nil {
+		level = slog.LevelWarn
+	}
+	if !r.Log.Enabled(ctx, level) {
+		return
+	}
+	var room [maxAttrs]slog.Attr
+	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
+	attrs = subject(principal(attrs, call.Principal), m.Verb, m.Model)
+	attrs = why(append(attrs, slog.String("verdict", m.Verdict())), m.Decision, m.Refused)
+	r.Log.LogAttrs(ctx, level, "message", attrs...)
+}
+
+func principal(attrs []slog.Attr, p *access.Principal) []slog.Attr {
+	if p == nil {
+		return attrs
+	}
+	return append(attrs, slog.String("principal", clip(p.ID())), slog.String("name", clip(p.Name)), slog.String("kind", string(p.Kind)))
+}
+
+func subject(attrs []slog.Attr, v access.Verb, model string) []slog.Attr {
+	attrs = append(attrs, slog.String("verb", v.String()))
+	if model != "" {
+		attrs = append(attrs, slog.String("model", clip(model)))
+	}
+	return attrs
+}
+
+// why is what the caller does not get to see: the rule, and the cause.
+func why(attrs []slog.Attr, d access.Decision, refused *access.Error) []slog.Attr {
+	if d.Rule != "" {
+		attrs = append(attrs, slog.String("rule", d.Rule))
+	}
+	if refused != nil {
+		attrs = append(attrs, slog.String("reason", refused.Reason))
+		if refused.Cause != nil {
+			attrs = append(attrs, slog.String("cause", clip(refused.Cause.Error())))
+		}
+	}
+	return attrs
+}
+
+// clip bounds what a caller or another server can put into a line.
+func clip(s string) string {
+	if len(s) <= maxName {
+		return s
+	}
+	return s[:maxName] + "…"
+}

@@ -1,0 +1,312 @@
+package record
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// maxOpen is how many requests of one stream are waited for that are not answered to
+// the end. Beyond it the oldest is written as it is: a server that never says which
+// answer is the last must not keep the records of a long stream back.
+const maxOpen = 64
+
+// finalKey is Triton's response parameter that marks a request's last answer.
+const finalKey = "triton_final_response"
+
+// stream writes a record for each request of a stream, when its last answer has
+// left or it was refused, and one for the stream itself when it ends.
+type stream struct {
+	grpc.ServerStream
+	ctx      context.Context //nolint:containedctx // a ServerStream is asked for its context by contract
+	recorder *Recorder
+	call     *access.Call
+
+	mu      sync.Mutex
+	reading *message       // what was decided on last and has not gone on yet
+	open    []*message     // what has gone on, the oldest first
+	found   []access.Found // what masking found since the last answer
+	total   audit.Record
+	over    bool
+}
+
+// message is a request whose record is not written yet.
+type message struct {
+	access.Message
+	record audit.Record
+	last   time.Time // when its last answer left
+}
+
+func newStream(ss grpc.ServerStream, r *Recorder, call *access.Call) *stream {
+	s := &stream{ServerStream: ss, recorder: r, call: call}
+	s.ctx = context.WithValue(ss.Context(), openKey{}, s)
+	call.Intent = s.intend
+	call.OnRoute = s.routed
+	count := call.OnMasked
+	call.OnMasked = func(f access.Found) {
+		if count != nil {
+			count(f)
+		}
+		s.masked(f)
+	}
+	return s
+}
+
+// Context carries the stream, for the step that sees the requests.
+func (s *stream) Context() context.Context { return s.ctx }
+
+// decided hears what was decided on a request, or on an answer to one.
+func (s *stream) decided(m access.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	if m.Refused == nil {
+		s.reading = &message{Message: m}
+		s.reading.record.Time = s.recorder.now()
+		return
+	}
+	refused := s.refused(m)
+	s.finish(refused, codes.OK)
+}
+
+// refused finds the request that a refusal is about: the one that is being read, or
+// the last that has gone on with its id. Policy's refusal is the first that is
+// heard of one.
+func (s *stream) refused(m access.Message) *message {
+	if r := s.reading; r != nil && r.ID == m.ID && r.Model == m.Model {
+		s.reading = nil
+		return r.with(m)
+	}
+	for i := len(s.open) - 1; i >= 0; i-- {
+		if r := s.open[i]; r.ID == m.ID && r.Model == m.Model {
+			s.open = slices.Delete(s.open, i, i+1)
+			return r.with(m)
+		}
+	}
+	r := &message{Message: m}
+	r.record.Time = s.recorder.now()
+	return r
+}
+
+// with adds what a later step said.
+func (r *message) with(m access.Message) *message {
+	decision := r.Decision
+	r.Message = m
+	if m.Decision == (access.Decision{}) {
+		r.Decision = decision
+	}
+	return r
+}
+
+// asked looks at a request that every step has let through, and gives its id.
+func (s *stream) asked(m *wire.Message) (id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.reading
+	s.total.BytesIn += int64(m.Len())
+	if r == nil {
+		return ""
+	}
+	r.record.BytesIn = int64(m.Len())
+	s.recorder.signatures.request(&r.record, m)
+	r.Guard, r.WouldHave, r.Approval = s.call.Guard, s.call.WouldHave, s.call.Approval
+	return r.ID
+}
+
+// model is the one that the request is for which is being read.
+func (s *stream) model() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading == nil {
+		return ""
+	}
+	return s.reading.Model
+}
+
+// intend is [access.Call.Intent], for each request.
+func (s *stream) intend(ctx context.Context) error {
+	a := s.recorder.Audit
+	s.mu.Lock()
+	r := s.reading
+	s.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	err := error(nil)
+	if a.Strict(r.Verb) {
+		record := r.record
+		s.describe(&record, r)
+		record.Kind = audit.KindIntent
+		err = a.Write(ctx, &record, nil)
+	} else {
+		err = a.Admit(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return nil
+	}
+	s.reading, s.open = nil, append(s.open, r)
+	if len(s.open) > maxOpen {
+		oldest := s.open[0]
+		s.open = slices.Delete(s.open, 0, 1)
+		s.finish(oldest, codes.OK)
+	}
+	return nil
+}
+
+// routed hears where the request goes that has been read last.
+func (s *stream) routed(backend, replica string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.open); n > 0 {
+		s.open[n-1].record.Backend, s.open[n-1].record.Server = backend, replica
+	}
+}
+
+// maxFound bounds what is noted between two answers: rules and entities are few.
+const maxFound = 1024
+
+func (s *stream) masked(f access.Found) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.found) < maxFound {
+		s.found = append(s.found, f)
+	}
+}
+
+// SendMsg sends an answer, and notes when it left.
+func (s *stream) SendMsg(m any) error {
+	if answer, ok := m.(*wire.Message); ok {
+		s.answer(answer)
+	} else if other, ok := m.(proto.Message); ok {
+		s.mu.Lock()
+		s.total.BytesOut += int64(proto.Size(other))
+		s.mu.Unlock()
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+// answer notes an answer on the record of its request. It is found by its id, the
+// oldest first: as exactly as clients themselves can tell.
+func (s *stream) answer(m *wire.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total.Answers++
+	s.total.BytesOut += int64(m.Len())
+	view, err := m.StreamResponse()
+	if err != nil || len(s.open) == 0 {
+		return
+	}
+	resp := view.Response()
+	id := resp.ID()
+	i := slices.IndexFunc(s.open, func(r *message) bool { return id.Is(r.ID) })
+	if i < 0 {
+		return
+	}
+	r, now := s.open[i], s.recorder.now()
+	r.note(now)
+	for _, f := range s.found {
+		r.count(f)
+	}
+	s.found = s.found[:0]
+	r.record.BytesOut += int64(m.Len())
+	code := codes.OK
+	if view.ErrorMessage().Len() > 0 {
+		code = codes.Unknown // a server's own words, which say no code
+	} else {
+		s.recorder.signatures.outputs(&r.record, resp)
+	}
+	final, marked := resp.Parameters().Get(finalKey)
+	if last, _ := final.Bool(); last || !marked {
+		s.open = slices.Delete(s.open, i, i+1)
+		s.finish(r, code)
+	}
+}
+
+// note notes the time of an answer.
+func (r *message) note(now time.Time) {
+	before := r.last
+	if before.IsZero() {
+		before = r.record.Time
+	}
+	r.last = now
+	if r.record.Answers++; len(r.record.Timing) == audit.MaxTiming {
+		r.record.Cut = true
+		return
+	}
+	r.record.Timing = append(r.record.Timing, took(now.Sub(before)))
+}
+
+// count adds what masking found in an answer.
+func (r *message) count(f access.Found) {
+	counts := &r.record.Masked
+	if f.Observed {
+		counts = &r.record.Observed
+	}
+	if *counts == nil {
+		*counts = make(map[string]int64)
+	}
+	(*counts)[f.Entity] += f.N
+}
+
+// finish writes the record of a request. s.mu is held.
+func (s *stream) finish(r *message, code codes.Code) {
+	if r.Refused != nil {
+		code = codeOf(r.Refused)
+		if r.Refused.Cause != nil {
+			r.record.Cause = clean(r.Refused.Cause.Error())
+		}
+	}
+	s.describe(&r.record, r)
+	r.record.Verdict, r.record.Status = verdict(r.Refused, code), uint32(code)
+	r.record.Duration = max(s.recorder.since(r.record.Time), 0)
+	_ = s.recorder.put(s.ctx, s.call, &r.record, false)
+}
+
+// describe writes what is known of a request.
+func (s *stream) describe(record *audit.Record, r *message) {
+	who(record, s.call)
+	record.Kind, record.Verb, record.Model = audit.KindMessage, verbOf(r.Verb), clean(r.Model)
+	if record.Request == "" {
+		record.Request = clean(r.ID)
+	}
+	why := reasons{r.Decision, r.Guard, r.WouldHave, r.Approval, r.Refused}
+	why.fill(record)
+}
+
+// close writes what is still open, and the stream itself.
+func (s *stream) close(ctx context.Context, code codes.Code, cause string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, r := range s.open {
+		s.finish(r, code)
+	}
+	s.open = nil
+	if s.reading != nil { // what ended the stream kept it from going on
+		if s.reading.Refused == nil {
+			s.reading.Refused = s.call.Refused
+		}
+		s.finish(s.reading, code)
+	}
+	record := &s.total
+	fill(record, s.call)
+	record.Duration = s.recorder.since(s.call.Opened)
+	record.Verdict, record.Status, record.Cause = verdict(s.call.Refused, code), uint32(code), clean(cause)
+	return s.recorder.put(ctx, s.call, record, false)
+}
