@@ -85,6 +85,9 @@ func (g *Gate) conn(ctx context.Context) *session.Conn {
 			return a.conn
 		}
 	}
+	if a, ok := access.PeerFrom(ctx).(*address); ok { // gRPC that net/http has read
+		return a.conn
+	}
 	return g.Registry.Nowhere()
 }
 
@@ -114,7 +117,9 @@ func (o *open) stoppable(ctx context.Context) context.Context {
 // End stops the call. The caller is told at once, whatever the handler does.
 func (o *open) End(why *access.Error) {
 	if o.stream != nil {
-		_ = o.stream.WriteStatus(status.Convert(interceptors.ToStatus(why))) // fails only where it has ended already
+		// It fails only where it has ended already. Behind net/http it may wait for
+		// a client that reads slowly.
+		go func() { _ = o.stream.WriteStatus(status.Convert(interceptors.ToStatus(why))) }()
 		return
 	}
 	o.cancel(why)

@@ -69,6 +69,9 @@ func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		call.Peer = t.Proxies().Client(p.Addr, md["x-forwarded-for"])
+		if from := access.PeerFrom(ctx); from != nil && !call.Peer.IsValid() { // gRPC that net/http has read has a text alone
+			call.Peer = t.Proxies().Client(from, md["x-forwarded-for"])
+		}
 	}
 	call.OnMasked = t.Metrics.found
 	call.OnGuard = t.Metrics.guarded
