@@ -152,12 +152,20 @@ func Merge(a, b *access.Approval) *access.Approval {
 	return out
 }
 
+// Split returns the ids in one that [Merge] has made.
+func Split(ids string) []string {
+	if ids == "" {
+		return nil
+	}
+	return strings.Split(ids, ", ")
+}
+
 // listed adds an id to a list of ids, once.
 func listed(ids, id string) string {
 	switch {
 	case ids == "":
 		return id
-	case id == "" || contains(strings.Split(ids, ", "), id):
+	case id == "" || contains(Split(ids), id):
 		return ids
 	}
 	return ids + ", " + id

@@ -3,6 +3,7 @@ package approval
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -111,22 +112,20 @@ func (d *digester) field(fd protoreflect.FieldDescriptor, v protoreflect.Value) 
 	}
 }
 
-// entries hashes a map by its keys' order. The contract's keys are texts.
-func (d *digester) entries(fd protoreflect.FieldDescriptor, m protoreflect.Map) {
+// sortedKeys are a map's keys, which are texts in the contract.
+func sortedKeys(m protoreflect.Map) []protoreflect.MapKey {
 	keys := make([]protoreflect.MapKey, 0, m.Len())
 	m.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
 		keys = append(keys, k)
 		return true
 	})
-	slices.SortFunc(keys, func(a, b protoreflect.MapKey) int {
-		switch {
-		case a.String() < b.String():
-			return -1
-		case a.String() > b.String():
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(keys, func(a, b protoreflect.MapKey) int { return strings.Compare(a.String(), b.String()) })
+	return keys
+}
+
+// entries hashes a map by its keys' order.
+func (d *digester) entries(fd protoreflect.FieldDescriptor, m protoreflect.Map) {
+	keys := sortedKeys(m)
 	d.number(uint64(len(keys)))
 	for _, k := range keys {
 		d.text(k.String())

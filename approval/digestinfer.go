@@ -34,6 +34,11 @@ func newTensors(m *wire.Message) *tensors {
 // span hashes a value behind its length.
 func (d *tensors) span(s wire.Span) {
 	d.number(uint64(s.Len()))
+	d.write(s)
+}
+
+// write hashes a value's bytes, where they are.
+func (d *tensors) write(s wire.Span) {
 	at, end := s.Range()
 	if at < d.start {
 		d.part, d.start = 0, 0

@@ -240,11 +240,14 @@ func statusOfReason(reason string) int {
 	switch reason {
 	case access.ReasonTokenMissing, access.ReasonTokenInvalid, access.ReasonTokenExpired:
 		return http.StatusUnauthorized
-	case access.ReasonInFlight, access.ReasonStreams:
+	case access.ReasonInFlight, access.ReasonStreams, access.ReasonApprovalPending:
 		return http.StatusTooManyRequests
+	case access.ReasonNeedsApproval, access.ReasonApprovalDenied, access.ReasonApprovalExpired,
+		access.ReasonApprovalTerms, access.ReasonApprovalVoid, access.ReasonConflict:
+		return http.StatusConflict
 	case access.ReasonNoBackend:
 		return http.StatusNotFound
-	case access.ReasonBackendAway, access.ReasonIssuerAway:
+	case access.ReasonBackendAway, access.ReasonIssuerAway, access.ReasonInterrupted, access.ReasonStoreAway, access.ReasonAuditAway, access.ReasonCredentialAway:
 		return http.StatusServiceUnavailable
 	case access.ReasonMalformed, access.ReasonModelName, access.ReasonUnsafeForBackend:
 		return http.StatusBadRequest

@@ -1,0 +1,182 @@
+package approval
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// maxDims is how many dimensions of a shape are shown.
+const maxDims = 16
+
+// ShowInfer is what an approver sees of an infer: its parameters, its inputs with
+// the beginning of their texts, and the outputs that are asked for. Texts go
+// through mask; without one none is shown.
+func ShowInfer(m *wire.Message, mask Mask) *Summary {
+	s := newSummary(mask)
+	s.Bytes = m.Len()
+	view, err := m.InferRequest()
+	if err != nil {
+		return &s.Summary // policy has read it, so it can't be
+	}
+	if view.HasParameters() {
+		s.parameters(m, "", view.Parameters())
+	}
+	s.inputs(m, view)
+	if view.NumOutputs() > 0 {
+		for o := range view.Outputs() {
+			name := said(textOf(o.Name(), maxShown), maxShown)
+			s.add(Part{Kind: PartOutput, Name: name})
+			s.parameters(m, name+".", o.Parameters())
+		}
+	}
+	if view.Foreign() {
+		s.add(Part{Kind: PartUnknown})
+	}
+	return &s.Summary
+}
+
+// textOf is the beginning of a text that a caller chose.
+func textOf(s wire.Span, most int) string {
+	if s.Len() > most {
+		s = s.Sub(0, most)
+	}
+	return s.String()
+}
+
+// parameterTypes are the types' names, as the protocol has them.
+var parameterTypes = map[wire.ParameterKind]string{
+	wire.NoParameter: "nothing", wire.BoolParameter: "bool", wire.Int64Parameter: "int64",
+	wire.StringParameter: "string", wire.DoubleParameter: "double", wire.Uint64Parameter: "uint64",
+}
+
+func (s *summary) parameters(m *wire.Message, prefix string, all wire.Parameters) {
+	for k, v := range all.All() {
+		if len(s.Parts) == maxParts {
+			s.More++
+			continue
+		}
+		p := Part{Kind: PartParameter, Name: prefix + textOf(k, maxShown), Type: parameterTypes[v.Kind]}
+		if text, ok := v.Text(); ok {
+			if text.Len() > maxMasked {
+				p.Bytes, p.SHA256 = text.Len(), spanHash(m, text)
+			}
+			s.value(p, textOf(text, maxMasked+1), maxText)
+			continue
+		}
+		p.Text = plainText(v)
+		s.add(p)
+	}
+}
+
+// plainText is a parameter that is no text, as people write it.
+func plainText(p wire.Parameter) string {
+	if v, ok := p.Bool(); ok {
+		return strconv.FormatBool(v)
+	}
+	if v, ok := p.Int64(); ok {
+		return strconv.FormatInt(v, 10)
+	}
+	if v, ok := p.Uint64(); ok {
+		return strconv.FormatUint(v, 10)
+	}
+	if v, ok := p.Double(); ok {
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return ""
+}
+
+// inputs shows each input with its data: the n-th raw content is the n-th
+// input's, since none that needs approval is in shared memory.
+func (s *summary) inputs(m *wire.Message, view wire.InferRequest) {
+	if view.NumInputs() == 0 {
+		return
+	}
+	var raw []wire.Span
+	if view.NumRaw() > 0 {
+		for r := range view.Raw() {
+			if raw = append(raw, r); len(raw) == maxParts {
+				break
+			}
+		}
+	}
+	n := 0
+	for t := range view.Inputs() {
+		if len(s.Parts) == maxParts {
+			s.More++
+			continue
+		}
+		name, datatype := said(textOf(t.Name(), maxShown), maxShown), textOf(t.Datatype(), 16)
+		p := Part{Kind: PartInput, Name: name, Type: datatype, Shape: t.AppendShape(nil)}
+		p.Shape = p.Shape[:min(len(p.Shape), maxDims)]
+		text, known := "", false
+		switch {
+		case t.HasContents():
+			text, known = typed(t.Contents())
+		case n < len(raw):
+			p.Bytes, p.SHA256 = raw[n].Len(), spanHash(m, raw[n])
+			text, known = elements(raw[n])
+			n++
+		}
+		if datatype == "BYTES" && known {
+			s.value(p, text, maxText)
+		} else {
+			s.add(p)
+		}
+		s.parameters(m, name+".", t.Parameters())
+	}
+}
+
+// spanHash hashes a value where it is.
+func spanHash(m *wire.Message, s wire.Span) string {
+	d := &tensors{digester: &digester{Hash: sha256.New()}}
+	for _, b := range m.Buffers() {
+		d.parts = append(d.parts, b.ReadOnlyData())
+	}
+	d.write(s)
+	return hex.EncodeToString(d.Sum(nil))
+}
+
+// typed is the beginning of the texts in typed contents.
+func typed(c wire.Contents) (string, bool) {
+	var out strings.Builder
+	found := false
+	for s := range c.Bytes() {
+		if found {
+			out.WriteString("\n")
+		}
+		found = true
+		out.WriteString(textOf(s, maxMasked+1-min(out.Len(), maxMasked)))
+		if out.Len() > maxMasked {
+			break
+		}
+	}
+	return out.String(), found
+}
+
+// elements is the beginning of the texts in the raw form of a BYTES tensor; false
+// where it has not that form.
+func elements(raw wire.Span) (string, bool) {
+	head := raw.Sub(0, min(raw.Len(), 2*maxMasked)).Bytes()
+	var out strings.Builder
+	for first := true; len(head) > 0 && out.Len() <= maxMasked; first = false {
+		if len(head) < 4 {
+			return out.String(), !first
+		}
+		n := int(binary.LittleEndian.Uint32(head))
+		head = head[4:]
+		if n > raw.Len() {
+			return out.String(), !first
+		}
+		if !first {
+			out.WriteString("\n")
+		}
+		out.Write(head[:min(n, len(head))])
+		head = head[min(n, len(head)):]
+	}
+	return out.String(), true
+}
