@@ -116,7 +116,7 @@ func (l *loader) rules(c *Config, at *Positions) *Rules {
 	}
 	rules, problems := ReadRules(there, RulesOptions{
 		Sources: c.Identity.Sources(), ReadFile: l.read, Analyzer: Presidio, Incomplete: len(there) < len(unique(c.Policy)),
-		Stateless: c.Store.SQLite == "" && c.Store.Postgres.IsZero(),
+		Stateless: !c.HasStore(), NoTokens: c.noTokens(),
 	})
 	l.problems = append(l.problems, problems...)
 	return rules

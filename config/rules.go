@@ -45,6 +45,9 @@ type RulesOptions struct {
 	// Stateless tells that there is no store: what has to be kept in one is a
 	// problem.
 	Stateless bool
+	// NoTokens, if not empty, says why nothing can be kept of what masking's tokens
+	// stand for.
+	NoTokens string
 }
 
 // Presidio makes what asks a presidio service; it does not connect.
@@ -117,7 +120,7 @@ func (r *rulesReader) compile() *Rules {
 	}
 	var ofMasking []masking.Problem
 	rules.Masking, ofMasking = masking.Compile(r.masking, masking.Options{
-		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer,
+		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer, NoTokens: r.options.NoTokens,
 	})
 	for _, p := range ofMasking {
 		r.place(p.File, p.Problem)

@@ -15,6 +15,14 @@ func (c *Config) HasStore() bool { return c.Store.SQLite != "" || !c.Store.Postg
 // that is not in it.
 func (c *Config) KeepsSecrets() bool { return c.HasStore() && !c.Secrets.Key.IsZero() }
 
+// noTokens says why what tokens stand for can't be kept, "" where it can.
+func (c *Config) noTokens() string {
+	if c.KeepsSecrets() {
+		return ""
+	}
+	return "what tokens stand for is kept sealed, which needs a store and a key: write store: { sqlite: PATH } and secrets: { key: file:PATH } in sluice.yaml"
+}
+
 // secrets checks the keys, and that who names a stored secret can have one.
 func (f *found) secrets(c *Config) {
 	f.under("secrets", c.Secrets.Validate())

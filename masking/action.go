@@ -7,6 +7,7 @@ import (
 	"hash"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,6 +21,7 @@ type action struct {
 	low, high float64 // bounds of clip; high alone: noise's deviation
 	text      string
 	key       []byte
+	keep      time.Duration // of tokens; 0 is for ever
 }
 
 // whole tells actions on whole tensors of numbers from those on text; drop is both.
@@ -58,11 +60,12 @@ type writer struct {
 	last  [maxKeep]rune // the last characters
 	count int           // characters so far
 	held  []byte        // the beginning of an escape or character
+	clear []byte        // what a token will stand for
 }
 
 // begin starts a match and returns what can be written at once.
 func (w *writer) begin(u *use) string {
-	*w = writer{use: u, held: w.held[:0]}
+	*w = writer{use: u, held: w.held[:0], clear: w.clear}
 	switch u.action.kind {
 	case actionRedact:
 		return "[" + u.entity + "]"
@@ -71,13 +74,15 @@ func (w *writer) begin(u *use) string {
 	case actionHash:
 		w.mac = hmac.New(sha256.New, u.action.key)
 		w.mac.Write([]byte(u.entity + "\x00"))
+	case actionTokenize:
+		w.beginToken()
 	}
 	return ""
 }
 
 // write takes more of the match's text.
 func (w *writer) write(text []byte) {
-	if k := w.use.action.kind; k != actionHash && k != actionPartial {
+	if k := w.use.action.kind; k != actionHash && k != actionPartial && k != actionTokenize {
 		return
 	}
 	w.held = append(w.held, text...)
@@ -93,6 +98,9 @@ func (w *writer) end() string {
 	case actionPartial:
 		w.runes(w.held, true)
 		return w.partial()
+	case actionTokenize:
+		w.runes(w.held, true)
+		return w.token()
 	}
 	return ""
 }
@@ -137,6 +145,9 @@ func unescaped(b []byte) (rune, int) {
 func (w *writer) rune(r rune) {
 	if unicode.Is(unicode.Cf, r) {
 		return
+	}
+	if w.use.action.kind == actionTokenize {
+		w.addClear(r)
 	}
 	if w.mac != nil {
 		if !strings.ContainsRune(" -\u00a0\u2009\u202f", r) {

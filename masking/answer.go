@@ -59,8 +59,14 @@ func (p *Plan) Unary(ctx context.Context, m *wire.Message, c *Counts) (*wire.Mes
 	if a == nil {
 		a = &answer{plan: p}
 	}
+	if c == nil {
+		c = new(Counts)
+	}
 	a.reset(c)
 	refused := a.response(ctx, view)
+	if refused == nil {
+		refused = p.keepTokens(ctx, c)
+	}
 	out, refused := a.rewrite(m, from, refused)
 	a.reset(nil)
 	p.answers.Put(a)

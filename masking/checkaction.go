@@ -24,6 +24,8 @@ const (
 	actionTopK    actionKind = "top_k"
 	actionClip    actionKind = "clip"
 	actionNoise   actionKind = "noise"
+
+	actionTokenize actionKind = "tokenize"
 )
 
 // plainActions are those that can be written as one word.
@@ -31,7 +33,7 @@ var plainActions = []string{"redact", "partial", "drop", "block", "zero"}
 
 // needsSetting shows how those are written that can't.
 var needsSetting = map[string]string{
-	"hash": `{ hash: { key: "${NAME}" } }`, "replace": "{ replace: text }", "round": "{ round: 2 }",
+	"hash": `{ hash: { key: "${NAME}" } }`, "tokenize": `{ tokenize: { key: "${NAME}" } }`, "replace": "{ replace: text }", "round": "{ round: 2 }",
 	"top_k": "{ top_k: 5 }", "clip": "{ clip: [0, 1] }", "noise": "{ noise: 0.1 }",
 }
 
@@ -45,7 +47,9 @@ func (c *checker) action(path string, r *Rule, out *rule) action {
 	case len(kinds) == 0:
 		return c.plainAction(path, a.Word)
 	case kinds[0] == string(actionHash):
-		return c.hash(path+".hash.key", a.Hash)
+		return action{kind: actionHash, key: c.key(path+".hash.key", "hash", a.Hash.Key)}
+	case kinds[0] == string(actionTokenize):
+		return c.tokenize(path+".tokenize", a.Tokenize)
 	default:
 		return c.setting(path+"."+kinds[0], actionKind(kinds[0]), a)
 	}
@@ -60,6 +64,7 @@ func (a *Action) kinds() (kinds []string) {
 	}{
 		{actionPartial, a.Partial != nil},
 		{actionHash, a.Hash != nil},
+		{actionTokenize, a.Tokenize != nil},
 		{actionReplace, a.Replace != nil},
 		{actionRound, a.Round != nil},
 		{actionTopK, a.TopK != nil},
@@ -96,20 +101,32 @@ func (c *checker) plainAction(path, name string) action {
 	return action{}
 }
 
-// hash reads the key: a missing one is a problem now, not at the first match.
-func (c *checker) hash(path string, h *Hash) action {
-	if h.Key.IsZero() {
-		c.add(path, `hash needs a key, by reference: key: "${NAME}" or key: file:PATH`)
-		return action{}
+// key reads an action's key: a missing one is a problem now, not at the first
+// match.
+func (c *checker) key(path, action string, from access.Secret) []byte {
+	if from.IsZero() {
+		c.add(path, `%s needs a key, by reference: key: "${NAME}" or key: file:PATH`, action)
+		return nil
 	}
-	key, err := h.Key.Resolve()
+	key, err := from.Resolve()
 	switch {
 	case err != nil:
 		c.add(path, "%v", err)
 	case len(key) < minHashKey:
 		c.add(path, "the key has %d bytes; a key that can't be guessed has at least %d", len(key), minHashKey)
 	}
-	return action{kind: actionHash, key: []byte(key)}
+	return []byte(key)
+}
+
+// tokenize checks that tokens can be kept.
+func (c *checker) tokenize(path string, t *Tokenize) action {
+	if c.opts.NoTokens != "" {
+		c.add(path, "%s", c.opts.NoTokens)
+	}
+	if t.Keep < 0 || t.Keep > 0 && t.Keep < minKept {
+		c.add(path+".keep", "must be at least %v; without it, what tokens stand for is kept for ever", minKept)
+	}
+	return action{kind: actionTokenize, key: c.key(path+".key", "tokenize", t.Key), keep: t.Keep}
 }
 
 // setting checks the actions that have one value.

@@ -69,7 +69,7 @@ func parseIndex(text string) (first, last int, ok bool) {
 // textRule checks what a rule with entities says.
 func (c *checker) textRule(path string, r *Rule, out *rule) {
 	if out.action.whole() {
-		c.add(path+".action", "%s is for whole tensors of numbers; a rule with entities redacts them, or writes partial, hash, replace, drop or block", out.action.kind)
+		c.add(path+".action", "%s is for whole tensors of numbers; a rule with entities redacts them, or writes partial, hash, tokenize, replace, drop or block", out.action.kind)
 	}
 	c.holdBack(path+".hold_back", r, out)
 	for i, e := range r.Entities {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/masking/detect"
@@ -18,6 +19,8 @@ type Policy struct {
 	sets   cache[ruleSet, *set]
 
 	recordings cache[string, *Recording]
+
+	vault atomic.Pointer[Vault] // keeps tokens
 }
 
 // rule is a [Rule] as compiled.

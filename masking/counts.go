@@ -14,6 +14,8 @@ type Counts struct {
 	// Masked are those that were masked, Observed those that rules with
 	// observe: true found. Both are nil while there are none.
 	Masked, Observed map[string]int64
+
+	tokens []Token // that are not kept yet
 }
 
 // add counts one match. A nil Counts counts nothing.

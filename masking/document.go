@@ -33,7 +33,7 @@ type Rule struct {
 	// {name: …, threshold: …}. A rule without entities is about whole tensors.
 	Entities []Entity `yaml:"entities"`
 	// Action is what is done. For text: redact (the default), partial, hash,
-	// replace, drop, block. For numbers: drop, zero, round, top_k, clip, noise.
+	// tokenize, replace, drop, block. For numbers: drop, zero, round, top_k, clip, noise.
 	Action Action `yaml:"action"`
 	// Mode is how the answers of a decoupled model make up one text: delta (each
 	// goes on where the last one ended), cumulative (each holds all so far),
@@ -109,6 +109,9 @@ type Action struct {
 	Partial *Partial `yaml:"partial"`
 	// Hash writes a keyed HMAC, the same for the same text.
 	Hash *Hash `yaml:"hash"`
+	// Tokenize writes a token, the same for the same text, and keeps what it stands
+	// for in the store.
+	Tokenize *Tokenize `yaml:"tokenize"`
 	// Replace writes this text.
 	Replace *string `yaml:"replace"`
 	// Round keeps so many digits after the point.
@@ -145,6 +148,16 @@ func (p *Partial) SetDefaults() {
 type Hash struct {
 	// Key refers to the HMAC's key, of at least 16 bytes, as ${NAME} or file:PATH.
 	Key access.Secret `yaml:"key"`
+}
+
+// Tokenize is the settings of the action of that name.
+type Tokenize struct {
+	// Key refers to the key that makes tokens, of at least 16 bytes, as ${NAME} or
+	// file:PATH: another key makes others.
+	Key access.Secret `yaml:"key"`
+	// Keep is how long it is kept what a token stands for, from its last use on; it
+	// is kept for ever without it.
+	Keep time.Duration `yaml:"keep"`
 }
 
 // Paths are JSONPath expressions, written as one or as a list.
@@ -209,6 +222,7 @@ const (
 	defaultHoldBack = 256
 	maxHoldBack     = 64 << 10
 	minHashKey      = 16
+	minKept         = time.Minute
 	defaultTimeout  = 2 * time.Second
 	maxTimeout      = time.Minute
 	defaultLanguage = "en"
@@ -243,6 +257,9 @@ type Options struct {
 	Sources []string
 	// ReadFile reads a dictionary; os.ReadFile if nil.
 	ReadFile func(name string) ([]byte, error)
+	// NoTokens, if not empty, says why what tokens stand for can't be kept: rules
+	// that tokenize are problems then.
+	NoTokens string
 	// Analyzer makes what asks a presidio service. Without it, presidio
 	// detectors are problems.
 	Analyzer func(Presidio) (Analyzer, error)

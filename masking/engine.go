@@ -9,7 +9,10 @@ import (
 
 // Engine holds the policy in force. All its methods are safe for concurrent
 // use. The zero Engine has no policy and masks nothing: who serves has one.
-type Engine struct{ policy atomic.Pointer[Policy] }
+type Engine struct {
+	policy atomic.Pointer[Policy]
+	vault  atomic.Pointer[Vault]
+}
 
 // NewEngine returns an engine with p in force.
 func NewEngine(p *Policy) *Engine {
@@ -19,7 +22,12 @@ func NewEngine(p *Policy) *Engine {
 }
 
 // Replace puts p in force: plans that are asked for from now on are its.
-func (e *Engine) Replace(p *Policy) { e.policy.Store(p) }
+func (e *Engine) Replace(p *Policy) {
+	if v := e.vault.Load(); v != nil {
+		p.KeepTokens(*v)
+	}
+	e.policy.Store(p)
+}
 
 // Policy returns the policy in force, nil if there is none.
 func (e *Engine) Policy() *Policy { return e.policy.Load() }

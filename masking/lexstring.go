@@ -182,7 +182,7 @@ func (l *lexer) endScan() *access.Error {
 	switch {
 	case refused != nil:
 	case q.value != nil:
-		text := l.k.open.end()
+		text := l.k.finish(l.quoted.value)
 		l.k.note(q.value, 0, l.k.done, false, text)
 		l.k.edits = append(l.k.edits, edit{l.k.done, l.k.done, string(appendQuoted(nil, text))})
 		q.value = nil

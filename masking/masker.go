@@ -113,7 +113,7 @@ func (k *masker) flush(ctx context.Context) *access.Error {
 	var refused *access.Error
 	if k.lex != nil {
 		refused = k.lex.flush()
-	} else if refused = k.finish(); refused == nil && k.ask != nil {
+	} else if refused = k.ended(); refused == nil && k.ask != nil {
 		refused = k.ask.flush(ctx, k)
 	}
 	k.done = k.fed
@@ -131,8 +131,8 @@ func (k *masker) feed(chunk []byte) *access.Error {
 	return k.decided()
 }
 
-// finish ends the scan of plain text.
-func (k *masker) finish() *access.Error {
+// ended ends the scan of plain text.
+func (k *masker) ended() *access.Error {
 	if k.scan == nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (k *masker) matched(u *use, ev *detect.Event, start, end int, quoted bool) 
 	}
 	k.open.write(ev.Text)
 	if ev.Last {
-		text += k.open.end()
+		text += k.finish(u)
 	}
 	k.note(u, start, end, ev.First, text)
 	if u.observe {

@@ -51,7 +51,11 @@ func (s *Answers) Mask(ctx context.Context, m *wire.Message) (before, masked *wi
 	if s.refused != nil {
 		s.tensors = nil // nothing of it goes out any more
 	}
-	if refused := s.charge(ctx); refused != nil {
+	refused := s.charge(ctx)
+	if refused == nil && s.refused == nil {
+		refused = s.plan.keepTokens(ctx, &s.counts)
+	}
+	if refused != nil {
 		s.refused, s.tensors = refused, nil
 		_ = s.charge(ctx) // gives back
 		for _, made := range []*wire.Message{before, masked} {
@@ -112,7 +116,12 @@ func (s *Answers) Flush(ctx context.Context) (*wire.Message, *access.Error) {
 		return nil, s.refused
 	}
 	var m *wire.Message
-	m, s.refused = s.flush(ctx)
+	if m, s.refused = s.flush(ctx); s.refused == nil {
+		if s.refused = s.plan.keepTokens(ctx, &s.counts); s.refused != nil && m != nil {
+			m.Free()
+			m = nil
+		}
+	}
 	_ = s.charge(ctx) // gives back: nothing is held now
 	return m, s.refused
 }

@@ -84,11 +84,17 @@ func (p *Plan) Text(ctx context.Context, text string, c *Counts) string {
 	if len(p.text) == 0 {
 		return text
 	}
+	if c == nil {
+		c = new(Counts)
+	}
 	k := newMasker(p.words, 0, c)
 	refused := k.write(ctx, []byte(text))
 	edits := append([]edit(nil), k.edits...)
 	if refused == nil {
 		refused = k.flush(ctx)
+	}
+	if refused == nil {
+		refused = p.keepTokens(ctx, c)
 	}
 	if refused != nil {
 		return withheld

@@ -15,9 +15,11 @@ import (
 	"github.com/sluice-gateway/sluice/backends"
 	"github.com/sluice-gateway/sluice/backends/connection"
 	"github.com/sluice-gateway/sluice/backends/kserve"
+	"github.com/sluice-gateway/sluice/backends/leased"
 	"github.com/sluice-gateway/sluice/backends/mlserver"
 	replicas "github.com/sluice-gateway/sluice/backends/pool"
 	"github.com/sluice-gateway/sluice/backends/triton"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
 // constructors is the table of what a backend's type can be. Each makes one
@@ -45,12 +47,16 @@ type replica struct {
 	// dialTLS, if not nil, connects an HTTP client to https addresses; it
 	// follows the configured files (http.Transport.DialTLSContext).
 	dialTLS func(ctx context.Context, network, address string) (net.Conn, error)
+	// shows, if not nil, is what is opened of stored secrets.
+	shows *leased.Shows
 }
 
 // gateway is what a backend needs of the gateway that it is opened for.
 type gateway struct {
 	buffers mem.BufferPool
 	log     *slog.Logger
+	// secrets are the stored ones; nil where none are kept.
+	secrets *secret.Credentials
 	// mayChoose decides whether the context's caller may infer on a model that a
 	// parameter of a request to a backend chooses; nil allows none.
 	mayChoose func(ctx context.Context, at backends.Config, model string) error
@@ -62,7 +68,7 @@ func (r replica) triton(traits backends.Traits) (backends.Backend, error) {
 	}
 	return triton.New(triton.Options{
 		Name: r.config.Name, Address: r.address, Credentials: r.credentials, Forwarder: r.forwarder, Traits: traits, Pool: r.buffers,
-		Verify: r.verify(),
+		Verify: r.verify(), Shown: r.shown(),
 	})
 }
 
@@ -70,6 +76,7 @@ func (r replica) triton(traits backends.Traits) (backends.Backend, error) {
 func (r replica) connection() connection.Options {
 	return connection.Options{
 		Name: r.config.Name, Address: r.address, Credentials: r.credentials, Forwarder: r.forwarder, Pool: r.buffers, Verify: r.verify(),
+		Shown: r.shown(),
 	}
 }
 

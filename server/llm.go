@@ -15,8 +15,12 @@ import (
 // client is the HTTP client of a replica that is reached by URL. The address may
 // end in the "/v1" that OpenAI's own clients want.
 func (r replica) client() (*generate.Client, error) {
+	credential := r.forwarder.Credential
+	if r.shows != nil {
+		credential = r.shows.Metadata
+	}
 	client, err := generate.NewClient(generate.ClientOptions{
-		Address: strings.TrimSuffix(strings.TrimSuffix(r.address, "/"), "/v1"), DialTLS: r.dialTLS, Credential: r.forwarder.Credential,
+		Address: strings.TrimSuffix(strings.TrimSuffix(r.address, "/"), "/v1"), DialTLS: r.dialTLS, Credential: credential,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", r.config.Name, err)

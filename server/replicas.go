@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/backends/leased"
 	replicas "github.com/sluice-gateway/sluice/backends/pool"
 	"github.com/sluice-gateway/sluice/backends/rename"
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
@@ -29,8 +30,27 @@ func openReplica(c backends.Config, address, name string, g gateway) (backends.B
 	if err := built(c); err != nil {
 		return nil, err
 	}
-	r := replica{gateway: g, config: c, address: address, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials()}
-	if c.Credential != nil {
+	if len(c.Credential.StoredSecrets()) == 0 {
+		b, err := openConnection(c, address, name, g, nil)
+		if err != nil {
+			return nil, err
+		}
+		return rename.Wrap(b, c.Rename, c.Versions), nil
+	}
+	b, err := leased.New(leased.Options{Config: c, Secrets: g.secrets, Log: g.log, Open: func(shows leased.Shows) (backends.Backend, error) {
+		return openConnection(c, address, name, g, &shows)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return rename.Wrap(b, c.Rename, c.Versions), nil
+}
+
+// openConnection makes what speaks to one replica, which shows what of stored
+// secrets is open, or what the configuration refers to itself.
+func openConnection(c backends.Config, address, name string, g gateway, shows *leased.Shows) (backends.Backend, error) {
+	r := replica{gateway: g, config: c, address: address, forwarder: backends.Forwarder{Allow: c.Metadata}, credentials: insecure.NewCredentials(), shows: shows}
+	if c.Credential != nil && shows == nil {
 		r.forwarder.Credential = c.Credential.Metadata
 	}
 	if c.TLS != nil || name != "" && c.HTTP() { // without it config.Validate wants plaintext: true, or https:// with the system's authorities
@@ -38,11 +58,16 @@ func openReplica(c backends.Config, address, name string, g gateway) (backends.B
 			return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 		}
 	}
-	b, err := constructors[c.Type](r)
-	if err != nil {
-		return nil, err
+	return constructors[c.Type](r)
+}
+
+// shown is what a connection's own questions show of stored secrets; nil where
+// there are none.
+func (r *replica) shown() func() (map[string]string, error) {
+	if r.shows == nil {
+		return nil
 	}
-	return rename.Wrap(b, c.Rename, c.Versions), nil
+	return r.shows.Metadata
 }
 
 // secure gives a replica what follows the configured files.
@@ -52,6 +77,9 @@ func (r *replica) secure(name string) error {
 		t = *r.config.TLS
 	}
 	files := tlsfiles.ClientFiles{CA: string(t.CA), Cert: string(t.Cert), Key: string(t.Key), ServerName: cmp.Or(t.ServerName, name)}
+	if r.shows != nil {
+		files.Shown = r.shows.Pair
+	}
 	var err error
 	if r.dialTLS, err = tlsfiles.Dial(files, r.log); err != nil || r.config.TLS == nil {
 		return err

@@ -101,7 +101,9 @@ func (t *maskTest) run(cmd *cobra.Command) error {
 	if len(text) > maxTried {
 		return usage("the text is longer than %d MiB; try a part of it", maxTried>>20)
 	}
-	plan := masking.NewEngine(p.masking).Plan(&access.Principal{Subject: "anybody", Groups: t.groups}, t.model)
+	engine := masking.NewEngine(p.masking)
+	engine.KeepTokens(nowhere{})
+	plan := engine.Plan(&access.Principal{Subject: "anybody", Groups: t.groups}, t.model)
 	if plan == nil || !plan.Masks(t.tensor) {
 		return &exitError{exitFailure, fmt.Errorf("no rule masks output %s of model %s for this caller", access.Quote(t.tensor), access.Quote(t.model))}
 	}
@@ -117,6 +119,11 @@ func (t *maskTest) run(cmd *cobra.Command) error {
 	}
 	return shown.explain(cmd.ErrOrStderr())
 }
+
+// nowhere keeps no tokens: they leave no more than a terminal.
+type nowhere struct{}
+
+func (nowhere) Keep(context.Context, []masking.Token) error { return nil }
 
 // cutter returns how long the next piece of a text is, at least one byte; nil
 // where it comes whole.
