@@ -25,6 +25,11 @@ import (
 // Chain builds the interceptors; interceptors.New checks their order.
 func (s *Server) Chain() (*interceptors.Chain, error) {
 	recovered := mwrecovery.WithRecoveryHandlerContext(s.recovered)
+	byRole := &policy.Gate{Engine: s.engine, Regions: s.regions, Dependents: s.dependents}
+	if s.approvals != nil {
+		byRole.Grants = s.approvals
+	}
+	decide := []interceptors.Step{byRole.Step(), (&guards.Gate{Engine: s.guards, Dependents: s.dependents}).Step()}
 	return interceptors.New(
 		interceptors.Step{
 			Name:   interceptors.Recovery,
@@ -39,9 +44,9 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
 		s.gate.Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
-		(&policy.Gate{Engine: s.engine, Regions: s.regions, Dependents: s.dependents}).Step(),
-		(&guards.Gate{Engine: s.guards, Dependents: s.dependents}).Step(),
-		(&approval.Gate{}).Step(),
+		decide[0],
+		decide[1],
+		(&approval.Gate{Engine: s.approvals, Again: decide, Backend: s.backendsOf, Mask: s.maskShown}).Step(),
 		record.Intent(),
 		(&masking.Gate{Engine: s.masking, Facts: s.facts}).Step(),
 	)

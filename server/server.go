@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 
+	"github.com/sluice-gateway/sluice/approval"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/identity"
 	sessiongate "github.com/sluice-gateway/sluice/interceptors/session"
@@ -64,7 +65,9 @@ type Server struct {
 	regions *policy.Regions
 	budget  *wire.Budget
 	gate    *sessiongate.Gate
-	state   atomic.Pointer[state]
+	// approvals is nil without a store.
+	approvals *approval.Engine
+	state     atomic.Pointer[state]
 
 	retired sync.WaitGroup // what is still closing after a reload
 }
@@ -109,6 +112,9 @@ func Run(ctx context.Context, opts Options) error {
 	watching.Go(func() { watcher.Run(ctx, opts.Reload) })
 	watching.Go(func() { s.watchStore(ctx) })
 	watching.Go(func() { s.gate.Registry.Run(ctx) })
+	if s.approvals != nil {
+		watching.Go(func() { s.approvals.Run(ctx) })
+	}
 	defer watching.Wait()
 	defer cancel()
 	return s.serve(ctx)
@@ -126,6 +132,7 @@ func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Log: opts.Logger})},
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
+	s.approvals = s.newApprovals(kept, cfg)
 	return s
 }
 
@@ -152,6 +159,7 @@ func (s *Server) take(next *state) {
 	s.state.Store(next)
 	s.auth.Replace(next.sources.set)
 	s.masking.Replace(next.cfg.Rules.Masking) // these two before who may call: no call finds the new permission with the old ones
+	s.replaceApprovals(next.cfg.Rules)
 	s.guards.Replace(next.cfg.Rules.Guards)
 	s.engine.Replace(next.cfg.Rules.Policy)
 }
