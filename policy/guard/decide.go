@@ -26,8 +26,8 @@ type Verdict struct {
 func (s *Set) Decide(r *Request) Verdict { return s.DecideAll(r, nil) }
 
 // DecideAll is Decide for a call that takes other models along, as an unload with
-// its dependents does: each guard is asked about each of them, too. What is needed
-// for them is another definition than for the call's own model.
+// its dependents does: each guard is asked about each of them, too. A need says which
+// of them it is for.
 func (s *Set) DecideAll(r *Request, along []Along) (v Verdict) {
 	a := asking{along: along, read: newReading(r), out: &v}
 	for _, g := range a.guards(s, func(s *Set) []*guard { return s.denies }) {

@@ -273,11 +273,14 @@ func (g *guard) tokenInput(r *reading, key string) (bool, error) {
 		return false, err
 	}
 	for size := t.Size(); len(raw) >= size; raw = raw[size:] {
-		var v any = t.Integer(raw)
-		if t.IsFloat() {
+		var v any
+		switch {
+		case t.IsFloat():
 			v = t.Float(raw)
-		} else if t == wire.Uint64 {
+		case t == wire.Uint64:
 			v = uint64(t.Integer(raw))
+		default:
+			v = t.Integer(raw)
 		}
 		if many, err := g.many(key, v); many || err != nil {
 			return many, err

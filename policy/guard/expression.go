@@ -15,10 +15,12 @@ import (
 	"github.com/sluice-gateway/sluice/gen/inference"
 )
 
-// Bounds of expressions. One that could cost more, at the sizes that requests may
-// have, is refused when it is loaded; one that does is stopped.
+// Bounds of expressions. One that could cost more than maxEstimate, at the sizes
+// that requests commonly have, is refused when it is loaded; one that costs more
+// than maxCost is stopped.
 const (
 	maxExpression = 8 << 10 // characters
+	maxEstimate   = 20_000_000
 	maxCost       = 10_000_000
 	maxNesting    = 3 // comprehensions inside each other
 )
@@ -139,8 +141,8 @@ func compileExpression(text string) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cost.Max > maxCost {
-		return nil, fmt.Errorf("may cost too much (%d of at most %d): go over fewer things inside each other", cost.Max, maxCost)
+	if cost.Max > maxEstimate {
+		return nil, fmt.Errorf("may cost too much (%d of at most %d): go over fewer things inside each other", cost.Max, uint64(maxEstimate))
 	}
 	e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	return e, err

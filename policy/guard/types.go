@@ -159,13 +159,9 @@ type sizes struct{}
 
 var _ cost.Estimator = sizes{}
 
-// EstimateSize is at most what [reading] lets through; what is inside of JSON and
-// of a configuration may be larger than said here, and then costs more when it is
-// looked at, up to the same bound.
-func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
-	if element.Type().Kind() == types.StringKind && len(element.Path()) == 0 {
-		return &cost.SizeEstimate{Max: maxText}
-	}
+// EstimateSize is that of lists, and what is common for the texts in them; what is
+// larger costs more when it is looked at, up to the same bound.
+func (sizes) EstimateSize(cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Max: maxListed}
 }
 
