@@ -219,10 +219,11 @@ func (r *remote) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s does not answer", r.server)
 	case st.Code() == codes.Unavailable && strings.Contains(text, "tls: "):
 		return fmt.Errorf("%s: %s; is it https, and does --ca name its certificates?", r.server, text)
-	case st.Code() == codes.Unavailable && strings.Contains(text, "connection error"):
-		return fmt.Errorf("no server at %s: is it running? set SLUICE_SERVER, or --server (%s)", r.server, text)
-	case st.Code() == codes.Unimplemented || st.Code() == codes.Unknown || st.Code() == codes.Unavailable && strings.Contains(text, "http2"):
+	case st.Code() == codes.Unimplemented || st.Code() == codes.Unknown || st.Code() == codes.Unavailable && strings.Contains(text, "http2: "):
 		return fmt.Errorf("what answers at %s is not Sluice's admin API (%s); set SLUICE_SERVER, or --server", r.server, text)
+	case st.Code() == codes.Unavailable && strings.Contains(text, "connection error"):
+		text = strings.Trim(strings.TrimPrefix(text, "connection error: desc = "), "\"")
+		return fmt.Errorf("no server at %s: is it running? set SLUICE_SERVER, or --server (%s)", r.server, text)
 	}
 	return fmt.Errorf("%s: %s", st.Code(), text)
 }
