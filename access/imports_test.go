@@ -30,8 +30,8 @@ const module = "github.com/sluice-gateway/sluice"
 // place here before anything may be in it.
 var layers = [...][]string{
 	{"access", "wire", "gen", "proto"},
-	{"policy", "masking", "approval", "session", "audit", "secret", "identity", "backends", "store"},
-	{"config", "interceptors", "services", "rest", "console", "demo", "notify"}, // and the children of families
+	{"policy", "masking", "approval", "session", "audit", "secret", "identity", "backends", "store", "notify"},
+	{"config", "interceptors", "services", "rest", "console", "demo"}, // and the children of families
 	{"server"},
 	{"cmd", "e2e", "bench", "examples"},
 }
@@ -46,7 +46,7 @@ const (
 
 // families are rooms whose parent is a contract, and whose children implement
 // it one layer up.
-var families = []string{"identity", "backends", "store", "audit"}
+var families = []string{"identity", "backends", "store", "audit", "notify"}
 
 // parts are children of a family's room that implement nothing: they belong to
 // the parent, one package for each of its jobs.
@@ -158,7 +158,7 @@ var exceptions = []exception{
 	},
 	{
 		func(from, to place) bool {
-			return to.path == "store" && slices.Contains([]string{"approval", "session", "secret"}, from.room)
+			return to.path == "store" && slices.Contains([]string{"approval", "session", "secret", "notify"}, from.room)
 		},
 		"what decisions have to remember they keep in one store, whose contract is plain Go and knows none of them",
 	},
@@ -381,6 +381,9 @@ func TestImportRulesCanFail(t *testing.T) {
 		{"config", "backends/triton", ""},
 		{"bench/pipe", "bench/hist", ""},
 		{"approval", "store", ""},
+		{"notify", "store", ""},
+		{"config", "notify", ""},
+		{"notify/slack", "notify", ""},
 		{"approval", "store/sqlite", up},
 		{"audit/sqlite", "audit", ""},
 		{"audit", "audit/merkle", ""},
