@@ -2,9 +2,13 @@ package config
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -29,6 +33,10 @@ type Watcher struct {
 	// returns an error. old is the one in force. It is called by one goroutine
 	// at a time.
 	Apply func(ctx context.Context, old, loaded *Config) error
+
+	// Reloaded, if set, hears of each attempt to load again: the digest of all files,
+	// and why nothing was taken over, or nil.
+	Reloaded func(ctx context.Context, digest string, err error)
 
 	started, current *Config
 	seen             map[string]digest // what was loaded last
@@ -99,13 +107,16 @@ func (w *Watcher) reload(ctx context.Context) {
 		// A broken file may name fewer files than it will when it is repaired;
 		// those of before are watched on.
 		maps.Copy(w.seen, l.digests)
-		w.refuse(ctx, l.problems.sorted())
+		problems := l.problems.sorted()
+		w.refuse(ctx, problems)
+		w.reloaded(ctx, problems.Err())
 		return
 	}
 	w.seen = l.digests
 	if err := w.Apply(ctx, w.current, loaded); err != nil {
 		w.Logger.LogAttrs(ctx, slog.LevelError, "configuration not taken over, the one before stays in force",
 			slog.String("file", w.Path), slog.Any("error", err))
+		w.reloaded(ctx, err)
 		return
 	}
 	if keys := NeedRestart(w.started, loaded); len(keys) > 0 {
@@ -113,6 +124,25 @@ func (w *Watcher) reload(ctx context.Context) {
 	}
 	w.current = loaded
 	w.Logger.LogAttrs(ctx, slog.LevelInfo, "configuration taken over", slog.String("file", w.Path))
+	w.reloaded(ctx, nil)
+}
+
+func (w *Watcher) reloaded(ctx context.Context, err error) {
+	if w.Reloaded != nil {
+		w.Reloaded(ctx, w.Digest(), err)
+	}
+}
+
+// Digest tells one state of the files that were read from another. It is not to be
+// called while [Watcher.Run] runs, but by what that calls.
+func (w *Watcher) Digest() string {
+	all := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(w.seen)) {
+		one := w.seen[path]
+		all.Write([]byte(filepath.Base(path)))
+		all.Write(one[:])
+	}
+	return hex.EncodeToString(all.Sum(nil))
 }
 
 // maxLogged bounds the log lines of one bad file.

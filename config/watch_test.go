@@ -223,3 +223,31 @@ func TestWatcherNamesWhatNeedsARestart(t *testing.T) {
 		}
 	})
 }
+
+// Each attempt is heard of, with a digest of the files that tells them apart.
+func TestWatcherTellsOfEachAttempt(t *testing.T) {
+	path := lay(t, map[string]string{"sluice.yaml": document(nil), "policy.yaml": "roles: {}\n"})
+	var heard []string
+	w := &config.Watcher{
+		Path: path, Poll: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		Apply: func(context.Context, *config.Config, *config.Config) error { return nil },
+	}
+	if cfg, problems := w.Load(); cfg == nil {
+		t.Fatal(problems)
+	}
+	first := w.Digest()
+	ctx, cancel := context.WithCancel(t.Context())
+	w.Reloaded = func(_ context.Context, digest string, err error) {
+		if heard = append(heard, digest); err == nil {
+			t.Error("broken files are told of as taken over")
+		}
+		cancel()
+	}
+	if err := os.WriteFile(path, []byte("what: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Run(ctx, nil)
+	if len(heard) != 1 || heard[0] == first {
+		t.Errorf("heard %v, at first %s", heard, first)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/sluice-gateway/sluice/approval"
+	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/identity"
 	sessiongate "github.com/sluice-gateway/sluice/interceptors/session"
@@ -69,6 +70,10 @@ type Server struct {
 	approvals *approval.Engine
 	state     atomic.Pointer[state]
 
+	// audit and sinks are nil where nothing is recorded.
+	audit *audit.Recorder
+	sinks *forwarding
+
 	retired sync.WaitGroup // what is still closing after a reload
 }
 
@@ -98,6 +103,10 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer closeStore(kept, opts.Logger) // after everything that uses it
 	s := newServer(opts, cfg, kept)
+	if err := s.openAudit(ctx, cfg, watcher.Digest()); err != nil {
+		return err
+	}
+	defer s.closeAudit() // when no call is left
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first, err := s.open(ctx, cfg, nil)
@@ -107,7 +116,7 @@ func Run(ctx context.Context, opts Options) error {
 	s.take(first)
 	defer s.close()
 
-	watcher.Apply = s.reload
+	watcher.Apply, watcher.Reloaded = s.reload, s.reloaded
 	var watching sync.WaitGroup
 	watching.Go(func() { watcher.Run(ctx, opts.Reload) })
 	watching.Go(func() { s.watchStore(ctx) })
