@@ -20,9 +20,6 @@ type Options struct {
 	// Key signs the log, and gives it its name.
 	Key    *merkle.Key
 	Config Config
-	// Sinks get the records after the log has them; the recorder closes them. How far
-	// each has come is kept by a log that is [Marks].
-	Sinks []Sink
 	// Publish, if set, hears each checkpoint once it is in the log. It is called on a
 	// goroutine of its own, one checkpoint at a time; those that come meanwhile are left
 	// out, save the last.
@@ -56,8 +53,6 @@ type Recorder struct {
 	stop    chan struct{}
 	done    sync.WaitGroup
 	publish chan Checkpoint
-	wakes   []chan struct{} // one for each sink
-	fed     []*Forwarder
 
 	// The writer's own.
 	tree   merkle.Tree
@@ -115,9 +110,6 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	for _, verb := range o.Config.Strict {
 		r.strict[verb] = true
 	}
-	if _, marks := o.Log.(Marks); len(o.Sinks) > 0 && !marks {
-		return nil, errors.New("audit: the log can't keep how far sinks have come, so that there can be none")
-	}
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}
@@ -125,11 +117,7 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	if o.Publish != nil {
 		r.done.Go(r.publishing)
 	}
-	r.fed = r.forwarders()
 	r.done.Go(r.run)
-	for _, f := range r.fed {
-		r.done.Go(func() { r.forward(f) })
-	}
 	if p, ok := o.Log.(Pruner); ok && o.Config.Retain > 0 {
 		r.done.Go(func() { r.pruning(p) })
 	}
@@ -328,7 +316,7 @@ func (r *Recorder) lose(n uint64) {
 }
 
 // Close writes what is in the queue, as long as the configuration lets a call wait,
-// and closes the sinks and the log. What is lost is in the error.
+// and closes the log. What is lost is in the error.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	already := r.closing
@@ -340,9 +328,6 @@ func (r *Recorder) Close() error {
 	close(r.stop)
 	r.done.Wait()
 	var err error
-	for _, s := range r.o.Sinks {
-		err = errors.Join(err, s.Close())
-	}
 	if n := r.dropped.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("audit: %d records were lost", n))
 	}

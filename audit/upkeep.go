@@ -14,43 +14,6 @@ const (
 	pruneTime  = time.Minute
 )
 
-// forward sends to one sink what is in the log, until the recorder ends.
-func (r *Recorder) forward(f *Forwarder) {
-	ctx, cancel := r.untilStopped()
-	defer cancel()
-	f.Run(ctx)
-}
-
-// forwarders makes what feeds the sinks.
-func (r *Recorder) forwarders() (all []*Forwarder) {
-	marks, _ := r.o.Log.(Marks)
-	for _, s := range r.o.Sinks {
-		wake := make(chan struct{}, 1)
-		r.wakes = append(r.wakes, wake)
-		all = append(all, &Forwarder{Log: r.o.Log, Marks: marks, Replica: r.Replica(), Sink: s, Logger: r.o.Logger, Wake: wake})
-	}
-	return all
-}
-
-// arrived tells the sinks that there is more.
-func (r *Recorder) arrived() {
-	for _, wake := range r.wakes {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// Sinks says how far each sink has come.
-func (r *Recorder) Sinks() []SinkStatus {
-	all := make([]SinkStatus, len(r.fed))
-	for i, f := range r.fed {
-		all[i] = f.Status()
-	}
-	return all
-}
-
 // untilStopped is a context that ends with the recorder.
 func (r *Recorder) untilStopped() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())

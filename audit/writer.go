@@ -225,7 +225,6 @@ func (r *Recorder) ended(batch []item, err error) {
 	close(r.room)
 	r.room = make(chan struct{})
 	r.mu.Unlock()
-	r.arrived()
 	for _, i := range batch {
 		if i.done != nil {
 			i.done <- err
