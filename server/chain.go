@@ -80,7 +80,7 @@ func datatype(t inference.DataType) string {
 
 // isOpen tells whether a method is served without a token.
 func (s *Server) isOpen(method string) bool {
-	return policy.IsProbe(method) && s.state.Load().cfg.Server.Probes != "authenticated"
+	return policy.IsOpen(method) || policy.IsProbe(method) && s.state.Load().cfg.Server.Probes != "authenticated"
 }
 
 // recovered logs a panic with its stack, which has code's names and no payload,

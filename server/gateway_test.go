@@ -40,6 +40,8 @@ type gateway struct {
 	Address string
 	REST    string
 	Metrics string
+	// Console is where the admin API listens.
+	Console string
 	Log     *lines
 	Pool    *wiretest.Pool
 	conn    *grpc.ClientConn
@@ -108,6 +110,7 @@ server:
   grpc: "127.0.0.1:0"
   rest: "127.0.0.1:0"
   metrics: "127.0.0.1:0"
+  console: "127.0.0.1:0"
 `+s.server+`
 identity:
   oidc: [ { name: demo, issuer: "ISSUER", audiences: [sluice] }`+s.oidc+` ]
@@ -140,7 +143,7 @@ func (g *gateway) run() {
 	}()
 	select {
 	case at := <-ready:
-		g.Address, g.REST, g.Metrics = at.GRPC.String(), at.REST.String(), at.Metrics.String()
+		g.Address, g.REST, g.Metrics, g.Console = at.GRPC.String(), at.REST.String(), at.Metrics.String(), at.Console.String()
 	case err := <-g.ended:
 		cancel()
 		g.t.Fatalf("the gateway ended at its start: %v", err)

@@ -26,6 +26,23 @@ const (
 	stopTimeout = 2 * time.Second
 )
 
+// doors are the listeners; one that is off is nil.
+type doors struct{ grpc, rest, metrics, console net.Listener }
+
+// listen opens all doors or none.
+func (s *Server) listen(ctx context.Context) (d doors, err error) {
+	cfg := s.started.Server
+	for _, door := range []struct {
+		at            *net.Listener
+		name, address string
+	}{{&d.metrics, "metrics", cfg.Metrics}, {&d.grpc, "grpc", cfg.GRPC}, {&d.rest, "rest", cfg.REST}, {&d.console, "console", cfg.Console}} {
+		if *door.at, err = listen(ctx, door.name, door.address); err != nil {
+			return doors{}, errors.Join(err, closeListener(d.metrics), closeListener(d.grpc), closeListener(d.rest))
+		}
+	}
+	return d, nil
+}
+
 // serve opens the doors and keeps them open until ctx ends.
 func (s *Server) serve(ctx context.Context) error {
 	cfg := s.started.Server
@@ -45,33 +62,30 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := listen(ctx, "metrics", cfg.Metrics)
+	group, ctx := errgroup.WithContext(ctx)
+	desk, err := s.newConsole(tlsConfig, chain, ctx.Done())
 	if err != nil {
 		return err
 	}
-	door, err := listen(ctx, "grpc", cfg.GRPC)
+	open, err := s.listen(ctx)
 	if err != nil {
-		return errors.Join(err, closeListener(metrics))
+		return err
 	}
-	web, err := listen(ctx, "rest", cfg.REST)
-	if err != nil {
-		return errors.Join(err, closeListener(metrics), closeListener(door))
+	s.announce(ctx, open)
+	if open.metrics != nil {
+		group.Go(func() error { return s.serveMetrics(ctx, open.metrics) })
 	}
-	s.announce(ctx, door, web, metrics)
-
-	group, ctx := errgroup.WithContext(ctx)
-	if metrics != nil {
-		group.Go(func() error { return s.serveMetrics(ctx, metrics) })
-	}
-	if door != nil {
+	if open.grpc != nil {
 		g := s.grpcServer(tlsConfig, chain)
-		group.Go(func() error { return g.Serve(s.gate.Listener(door)) })
+		group.Go(func() error { return g.Serve(s.gate.Listener(open.grpc)) })
 		group.Go(func() error { s.stopGRPC(ctx, g); return nil })
 	}
-	if web != nil {
-		group.Go(func() error {
-			return s.serveREST(ctx, s.gate.Listener(web), restDoor, s.restServer(restDoor, tlsConfig))
-		})
+	if open.rest != nil {
+		h := s.restServer(restDoor, tlsConfig)
+		group.Go(func() error { return s.serveREST(ctx, s.gate.Listener(open.rest), restDoor, h) })
+	}
+	if open.console != nil {
+		group.Go(func() error { return s.serveConsole(ctx, s.gate.Listener(open.console), desk) })
 	}
 	group.Go(func() error { <-ctx.Done(); return nil })
 	return group.Wait()
@@ -96,20 +110,24 @@ func (s *Server) tls() (*tls.Config, error) {
 	return tlsfiles.Server(tlsfiles.ServerFiles{Cert: string(c.Cert), Key: string(c.Key), ClientCA: string(c.ClientCA), MinVersion: oldest}, s.log)
 }
 
-// announce says where the doors are, and which configured ones are not built.
-func (s *Server) announce(ctx context.Context, door, web, metrics net.Listener) {
+// announce says where the doors are.
+func (s *Server) announce(ctx context.Context, open doors) {
 	var at Addresses
-	if door != nil {
-		at.GRPC = door.Addr()
-		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("door", "grpc"), slog.String("address", at.GRPC.String()), slog.Bool("tls", s.started.Server.TLS != nil))
-	}
-	if web != nil {
-		at.REST = web.Addr()
-		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("door", "rest"), slog.String("address", at.REST.String()), slog.Bool("tls", s.started.Server.TLS != nil))
-	}
-	if metrics != nil {
-		at.Metrics = metrics.Addr()
-		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("door", "metrics"), slog.String("address", at.Metrics.String()))
+	for _, door := range []struct {
+		name string
+		l    net.Listener
+		addr *net.Addr
+		tls  bool
+	}{{"grpc", open.grpc, &at.GRPC, true}, {"rest", open.rest, &at.REST, true}, {"metrics", open.metrics, &at.Metrics, false}, {"console", open.console, &at.Console, true}} {
+		if door.l == nil {
+			continue
+		}
+		*door.addr = door.l.Addr()
+		attrs := []slog.Attr{slog.String("door", door.name), slog.String("address", door.l.Addr().String())}
+		if door.tls {
+			attrs = append(attrs, slog.Bool("tls", s.started.Server.TLS != nil))
+		}
+		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", attrs...)
 	}
 	if s.opts.Ready != nil {
 		s.opts.Ready(at)

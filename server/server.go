@@ -48,7 +48,7 @@ type Options struct {
 
 // Addresses are where the gateway listens; nil for a door that is off.
 type Addresses struct {
-	GRPC, REST, Metrics net.Addr
+	GRPC, REST, Metrics, Console net.Addr
 }
 
 // Server is a running gateway.
@@ -57,6 +57,7 @@ type Server struct {
 	log      *slog.Logger
 	started  *config.Config
 	store    store.Store // nil if none is configured; read when the gateway starts only
+	secrets  *secrets    // nil if none are kept
 	registry *prometheus.Registry
 
 	auth    identity.Current
@@ -103,6 +104,12 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer closeStore(kept, opts.Logger) // after everything that uses it
 	s := newServer(opts, cfg, kept)
+	if err := s.gate.Registry.Load(ctx); err != nil {
+		return err
+	}
+	if err := s.openSecrets(ctx, cfg); err != nil {
+		return err
+	}
 	if err := s.openAudit(ctx, cfg, watcher.Digest()); err != nil {
 		return err
 	}
@@ -124,6 +131,7 @@ func Run(ctx context.Context, opts Options) error {
 	if s.approvals != nil {
 		watching.Go(func() { s.approvals.Run(ctx) })
 	}
+	watching.Go(func() { s.secrets.run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	return s.serve(ctx)
@@ -138,7 +146,7 @@ func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 		masking:  masking.NewEngine(cfg.Rules.Masking),
 		guards:   guard.NewEngine(cfg.Rules.Guards),
 		regions:  policy.NewRegions(),
-		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Log: opts.Logger})},
+		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Store: kept, Log: opts.Logger})},
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
 	s.approvals = s.newApprovals(kept, cfg)
@@ -155,7 +163,7 @@ func (s *Server) open(ctx context.Context, cfg *config.Config, before *state) (*
 	if err != nil {
 		return nil, err
 	}
-	pool, err := openBackends(cfg.Backends, before.pool, gateway{buffers: s.opts.Buffers, log: s.log, mayChoose: s.mayChoose})
+	pool, err := openBackends(cfg.Backends, before.pool, gateway{buffers: s.opts.Buffers, log: s.log, mayChoose: s.mayChoose, secrets: s.secrets.leased()})
 	if err != nil {
 		return nil, errors.Join(err, sources.closeAllBut(before.sources))
 	}

@@ -50,9 +50,9 @@ Whoever reaches the issuer is alice: the demo listens on loopback only.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.GRPC, "grpc", "127.0.0.1:8001", "where the gateway serves gRPC")
-	cmd.Flags().StringVar(&o.REST, "rest", "127.0.0.1:8000", "where the gateway is to serve REST (not built yet)")
+	cmd.Flags().StringVar(&o.REST, "rest", "127.0.0.1:8000", "where the gateway serves REST")
 	cmd.Flags().StringVar(&o.Metrics, "metrics", "127.0.0.1:8002", "where the gateway serves Prometheus metrics, or off")
-	cmd.Flags().StringVar(&o.Console, "console", "127.0.0.1:8003", "where the gateway is to serve the console (not built yet)")
+	cmd.Flags().StringVar(&o.Console, "console", "127.0.0.1:8003", "where the gateway serves the admin API, over gRPC and REST")
 	cmd.Flags().StringVar(&o.Issuer, "issuer", defaultIssuer, "where the demo's OIDC issuer listens")
 	cmd.Flags().StringVar(&o.Data, "data", "", "keep the demo's files in this `folder` (default: a temporary one)")
 	cmd.Flags().StringVar(&backend, "backend", "", "a real server in place of the embedded models, as triton=`HOST:PORT`")
@@ -77,7 +77,7 @@ func demoBackend(flag string) (address string, err error) {
 // another demo.
 func elsewhere(err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; end what listens there, or move the demo with --grpc, --metrics and --issuer", err)
+		return fmt.Errorf("%w; end what listens there, or move the demo with --grpc, --rest, --metrics, --console and --issuer", err)
 	}
 	return err
 }
@@ -95,6 +95,7 @@ func welcome(w io.Writer, d server.Demo) {
   gRPC     %s
   REST     %s
   metrics  %s
+  admin    %s
   issuer   %s
   config   %s
 
@@ -112,7 +113,7 @@ client.unload_model("simple", headers=token); client.load_model("simple", header
 EOF
 
 %sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
-`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST))
+`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), adminURL(d.Console), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST))
 }
 
 // overREST is a command for the REST door: dana sees what is masked for alice.
@@ -124,6 +125,14 @@ func overREST(door fmt.Stringer) string {
 
 What that says is masked for alice, and clear for dana.
 `, addr(door))
+}
+
+// adminURL is what SLUICE_SERVER has to be.
+func adminURL(a fmt.Stringer) string {
+	if addr(a) == "off" {
+		return "off"
+	}
+	return "http://" + addr(a)
 }
 
 func addr(a fmt.Stringer) string {
