@@ -79,7 +79,14 @@ func (c *Capture) Answer(m *wire.Message) { c.message(Answer, m) }
 // Stream notes an answer of a stream as it leaves.
 func (c *Capture) Stream(m *wire.Message) { c.message(Stream, m) }
 
-// OtherRequest and OtherAnswer note the messages of other RPCs.
+// OtherMessage notes the request of an RPC that is no inference, of a protobuf type.
+func (c *Capture) OtherMessage(typ string, m *wire.Message) {
+	if c != nil && c.rule.Requests {
+		c.messageOf(OtherAsked, typ, m)
+	}
+}
+
+// OtherRequest is OtherMessage for one that is decoded.
 func (c *Capture) OtherRequest(m proto.Message) {
 	if c != nil && c.rule.Requests {
 		c.other(OtherAsked, m)
@@ -116,7 +123,9 @@ func (c *Capture) lose(why Lost) {
 }
 
 // message copies m.
-func (c *Capture) message(kind Kind, m *wire.Message) {
+func (c *Capture) message(kind Kind, m *wire.Message) { c.messageOf(kind, "", m) }
+
+func (c *Capture) messageOf(kind Kind, typ string, m *wire.Message) {
 	if c == nil {
 		return
 	}
@@ -125,6 +134,7 @@ func (c *Capture) message(kind Kind, m *wire.Message) {
 	if !c.begin(kind, m.Len()) {
 		return
 	}
+	c.frames[len(c.frames)-1].typ = typ
 	for _, b := range m.Buffers() {
 		c.data = append(c.data, b.ReadOnlyData()...)
 	}

@@ -87,6 +87,7 @@ func (s *stream) RecvMsg(m any) error {
 		return &access.MessageError{ID: id, Err: refused}
 	}
 	s.remember(plan)
+	expect(message.Follower(), facts)
 	message.Follow(&request{outer: message.Follower(), plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
 	return nil
 }
@@ -105,7 +106,16 @@ func (s *stream) pass(m *wire.Message, view wire.InferRequest) {
 		m.Follow(nil)
 		return
 	}
+	expect(outer, facts)
 	m.Follow(&request{outer: outer, decoupled: facts.Decoupled})
+}
+
+// expect tells a step's follower whether its request may have several answers, if
+// it wants to know.
+func expect(outer wire.Follower, facts masking.Facts) {
+	if f, ok := outer.(interface{ Expect(decoupled bool) }); ok {
+		f.Expect(facts.Decoupled)
+	}
 }
 
 // sequenceKey makes a request part of a sequence.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/payload"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -21,6 +22,7 @@ type open struct {
 	call     *access.Call
 	record   audit.Record // what is seen of request and answer
 	intended bool         // an intent is in the log: the end has to be too
+	capture  *payload.Capture
 }
 
 // asked looks at the request.
@@ -30,6 +32,8 @@ func (o *open) asked(r *wire.Request) {
 		return
 	}
 	o.record.BytesIn = int64(m.Len())
+	o.capture = o.recorder.Payloads.Begin(o.call.Model, o.call.Verb, o.call.Session, o.call.Opened)
+	o.say(m)
 	if o.call.RPC == "ModelInfer" {
 		o.recorder.signatures.request(&o.record, m)
 	}
@@ -61,11 +65,13 @@ func (o *open) answered(resp any) {
 			return
 		}
 		o.record.BytesOut, o.record.Answers = int64(m.Len()), 1
+		o.capture.Answer(m)
 		if o.call.RPC == "ModelInfer" {
 			o.recorder.signatures.answer(&o.record, m)
 		}
 	case proto.Message:
 		o.record.BytesOut, o.record.Answers = int64(proto.Size(m)), 1
+		o.capture.OtherAnswer(m)
 	}
 }
 
@@ -84,12 +90,12 @@ func (o *open) close(ctx context.Context, code codes.Code, cause string) error {
 		waited += call.Approval.Waited
 	}
 	record.Overhead = max(record.Duration-waited, 0)
-	return r.put(ctx, call, record, o.intended)
+	return r.keep(ctx, o.capture, code == codes.OK, record, o.intended, call)
 }
 
 // put hands a finished record over. Calls of nobody, be they refused or probes, are
 // counted where they are many: they are what a stranger can do at will.
-func (r *Recorder) put(ctx context.Context, call *access.Call, record *audit.Record, wait bool) error {
+func (r *Recorder) put(ctx context.Context, call *access.Call, record *audit.Record, said *audit.Payload, wait bool) error {
 	switch {
 	case call.Principal == nil:
 		if call.Refused != nil && call.Refused.Kind == access.Unauthenticated {
@@ -97,9 +103,9 @@ func (r *Recorder) put(ctx context.Context, call *access.Call, record *audit.Rec
 		}
 		r.Audit.Stranger(record)
 	case wait:
-		return r.Audit.Write(context.WithoutCancel(ctx), record, nil)
+		return r.Audit.Write(context.WithoutCancel(ctx), record, said)
 	default:
-		r.Audit.Record(record, nil)
+		r.Audit.Record(record, said)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/payload"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -25,6 +26,8 @@ type Recorder struct {
 	Log *slog.Logger
 	// Audit takes the records; nil where nothing is recorded.
 	Audit *audit.Recorder
+	// Payloads keeps what is said; nil keeps nothing.
+	Payloads *payload.Keeper
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 
@@ -51,6 +54,7 @@ func (r *Recorder) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, 
 			return
 		}
 		o.answered(resp)
+		o.failed(err)
 		if unwritten := o.close(ctx, code, cause); unwritten != nil && !panicked {
 			if m, ok := resp.(*wire.Message); ok && err == nil {
 				m.Free()
@@ -87,6 +91,7 @@ func (r *Recorder) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInf
 		if s == nil {
 			return
 		}
+		s.failed(err)
 		if unwritten := s.close(ctx, code, cause); unwritten != nil && !panicked && err == nil {
 			err = unwritten
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/payload"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -44,6 +46,9 @@ type message struct {
 	access.Message
 	record audit.Record
 	last   time.Time // when its last answer left
+
+	capture   *payload.Capture
+	decoupled atomic.Bool // it may have several answers, the last of which says so
 }
 
 func newStream(ss grpc.ServerStream, r *Recorder, call *access.Call) *stream {
@@ -119,6 +124,7 @@ func (s *stream) asked(m *wire.Message) (id string) {
 		return ""
 	}
 	r.record.BytesIn = int64(m.Len())
+	s.follow(r, m)
 	s.recorder.signatures.request(&r.record, m)
 	r.Guard, r.WouldHave, r.Approval = s.call.Guard, s.call.WouldHave, s.call.Approval
 	return r.ID
@@ -158,12 +164,14 @@ func (s *stream) intend(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
+		r.capture.Drop()
 		return nil
 	}
 	s.reading, s.open = nil, append(s.open, r)
 	if len(s.open) > maxOpen {
 		oldest := s.open[0]
 		s.open = slices.Delete(s.open, 0, 1)
+		oldest.capture.Drop()
 		s.finish(oldest, codes.OK)
 	}
 	return nil
@@ -191,6 +199,10 @@ func (s *stream) masked(f access.Found) {
 
 // SendMsg sends an answer, and notes when it left.
 func (s *stream) SendMsg(m any) error {
+	if end, ok := m.(wire.End); ok {
+		s.ended(end)
+		return nil // it is for the step that follows, and goes no further
+	}
 	if answer, ok := m.(*wire.Message); ok {
 		s.answer(answer)
 	} else if other, ok := m.(proto.Message); ok {
@@ -214,11 +226,13 @@ func (s *stream) answer(m *wire.Message) {
 	}
 	resp := view.Response()
 	id := resp.ID()
-	i := slices.IndexFunc(s.open, func(r *message) bool { return id.Is(r.ID) })
+	follower, followed := m.Follower().(*message)
+	i := slices.IndexFunc(s.open, func(r *message) bool { return r == follower || !followed && id.Is(r.ID) })
 	if i < 0 {
 		return
 	}
 	r, now := s.open[i], s.recorder.now()
+	r.said(m, followed)
 	r.note(now)
 	for _, f := range s.found {
 		r.count(f)
@@ -232,7 +246,7 @@ func (s *stream) answer(m *wire.Message) {
 		s.recorder.signatures.outputs(&r.record, resp)
 	}
 	final, marked := resp.Parameters().Get(finalKey)
-	if last, _ := final.Bool(); last || !marked {
+	if last, _ := final.Bool(); last || !marked && (!r.decoupled.Load() || code != codes.OK) {
 		s.open = slices.Delete(s.open, i, i+1)
 		s.finish(r, code)
 	}
@@ -275,7 +289,8 @@ func (s *stream) finish(r *message, code codes.Code) {
 	s.describe(&r.record, r)
 	r.record.Verdict, r.record.Status = verdict(r.Refused, code), uint32(code)
 	r.record.Duration = max(s.recorder.since(r.record.Time), 0)
-	_ = s.recorder.put(s.ctx, s.call, &r.record, false)
+	// The last answer ended the request; a refusal and the stream's end broke it off.
+	_ = s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, &r.record, false, s.call)
 }
 
 // describe writes what is known of a request.
@@ -308,5 +323,5 @@ func (s *stream) close(ctx context.Context, code codes.Code, cause string) error
 	fill(record, s.call)
 	record.Duration = s.recorder.since(s.call.Opened)
 	record.Verdict, record.Status, record.Cause = verdict(s.call.Refused, code), uint32(code), clean(cause)
-	return s.recorder.put(ctx, s.call, record, false)
+	return s.recorder.put(ctx, s.call, record, nil, false)
 }
