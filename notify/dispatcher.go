@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -66,7 +65,7 @@ type Dispatcher struct {
 // outbox and told nobody, until [Dispatcher.Replace].
 func New(s store.Store, o Options) *Dispatcher {
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Sent == nil {
 		o.Sent = func(string, string) {}
@@ -155,12 +154,15 @@ func (d *Dispatcher) split(ctx context.Context, item store.Item) error {
 }
 
 // sweep ends what belongs to channels that are not there any more, and deletes
-// what has failed long ago.
+// what has failed long ago and links that have ended.
 func (d *Dispatcher) sweep(ctx context.Context, now time.Time) {
 	for _, q := range []store.Query{
 		{Kind: KindDelivery, State: Due, ExpiresBefore: now.Add(-maxGiveUp), Limit: page},
 		{Kind: KindDelivery, State: Failed, ExpiresBefore: now, Limit: page},
 		{Kind: Kind, State: Failed, ExpiresBefore: now, Limit: page},
+		{Kind: KindCode, ExpiresBefore: now, Limit: page},
+		{Kind: KindLink, ExpiresBefore: now, Limit: page},
+		{Kind: KindSeen, ExpiresBefore: now, Limit: store.MaxPage},
 	} {
 		items, err := d.store.List(ctx, q)
 		if err != nil {

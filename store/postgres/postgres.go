@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -55,7 +54,7 @@ type Options struct {
 // pairs, as all PostgreSQL clients take) and brings its schema up to date.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	pool, err := connect(ctx, url)
 	if err != nil {
