@@ -84,7 +84,11 @@ func exchangeOf(ctx context.Context) *exchange {
 // close bounds what is left to do when the handler has returned: the server
 // still sends the last of the answer, and reads the last of the request.
 func (x *exchange) close() {
-	_ = x.control.SetReadDeadline(time.Now().Add(restTime))
+	rest := restTime
+	if x.interrupted.Load() {
+		rest = 0 // its answer goes out after that
+	}
+	_ = x.control.SetReadDeadline(time.Now().Add(rest))
 	_ = x.control.SetWriteDeadline(time.Now().Add(writeTime))
 }
 

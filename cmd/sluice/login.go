@@ -76,7 +76,7 @@ func chooseSource(sources []*pb.LoginSource, name string) (*login.Source, error)
 func prompt(cmd *cobra.Command, issuer string, p login.Prompt) error {
 	ends := ""
 	if !p.Expires.IsZero() {
-		ends = " within " + span(time.Until(p.Expires))
+		ends = " within " + span(time.Until(p.Expires).Round(time.Second))
 	}
 	text := fmt.Sprintf("To log in at %s, open\n\n  %s\n\nand enter the code%s\n\n  %s\n\n", shown(issuer), shown(p.URL), ends, shown(p.Code))
 	if p.Complete != "" {
