@@ -11,10 +11,11 @@ import (
 const redacted = "[REDACTED]"
 
 // Bytes is a secret. However it is printed, logged or marshalled it shows
-// "[REDACTED]", also as a field that fmt reaches by reflection only: it is a
-// pointer, which fmt does not follow there. The zero Bytes is empty. Copies
-// share one secret; all methods are safe for concurrent use.
-type Bytes struct{ p *hidden }
+// "[REDACTED]", or an address as a field that fmt reaches by reflection only: it
+// lies in a closure, which nothing can follow (a pointer fmt does follow where a
+// verb does not fit). The zero Bytes is empty. Copies share one secret; all
+// methods are safe for concurrent use.
+type Bytes struct{ in func() *hidden }
 
 type hidden struct {
 	mu sync.RWMutex
@@ -22,18 +23,22 @@ type hidden struct {
 }
 
 // NewBytes takes b over: nobody else may write to it, and [Bytes.Wipe] will.
-func NewBytes(b []byte) Bytes { return Bytes{&hidden{b: b}} }
+func NewBytes(b []byte) Bytes {
+	h := &hidden{b: b}
+	return Bytes{func() *hidden { return h }}
+}
 
 // Open calls f with the secret, which is valid during the call alone and must
 // not be written to. It is empty where it was wiped.
 func (s Bytes) Open(f func(secret []byte)) {
-	if s.p == nil {
+	if s.in == nil {
 		f(nil)
 		return
 	}
-	s.p.mu.RLock()
-	defer s.p.mu.RUnlock()
-	f(s.p.b)
+	h := s.in()
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	f(h.b)
 }
 
 // Text is a copy of the secret as a string, which can't be wiped: for what takes
@@ -51,13 +56,14 @@ func (s Bytes) Len() (n int) {
 
 // Wipe overwrites the secret with zeros and empties it, for all copies.
 func (s Bytes) Wipe() {
-	if s.p == nil {
+	if s.in == nil {
 		return
 	}
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	clear(s.p.b[:cap(s.p.b)])
-	s.p.b = nil
+	h := s.in()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.b[:cap(h.b)])
+	h.b = nil
 }
 
 // String returns "[REDACTED]".

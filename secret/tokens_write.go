@@ -52,6 +52,14 @@ func (t *Tokens) refuse() {
 	}
 }
 
+// isWritten tells whether another answer's write had the item meanwhile.
+func (t *Tokens) isWritten(item *store.Item) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ends, found := t.known[item.ID]
+	return found && outlasts(ends, item.Expires)
+}
+
 // gather takes what waits, as much as one Apply takes.
 func (t *Tokens) gather(first *write) []*write {
 	all, n := []*write{first}, len(first.items)
@@ -73,7 +81,7 @@ func (t *Tokens) commit(ctx context.Context, writes []*write) {
 	var items []store.Item
 	for _, w := range writes {
 		for _, item := range w.items {
-			if !seen[item.ID] {
+			if !seen[item.ID] && !t.isWritten(&item) {
 				seen[item.ID] = true
 				items = append(items, item)
 			}
@@ -90,18 +98,11 @@ func (t *Tokens) commit(ctx context.Context, writes []*write) {
 	}
 }
 
+// apply writes items, however many.
 func (t *Tokens) apply(ctx context.Context, items []store.Item) error {
 	for len(items) > 0 {
 		n := min(len(items), store.MaxChanges)
-		changes := make([]store.Change, n)
-		for i := range changes {
-			changes[i].Item = items[i]
-		}
-		err := t.o.Store.Apply(ctx, changes...)
-		if errors.Is(err, store.ErrConflict) { // some are there already
-			err = t.each(ctx, items[:n])
-		}
-		if err != nil {
+		if err := t.page(ctx, items[:n]); err != nil {
 			return err
 		}
 		items = items[n:]
@@ -109,35 +110,49 @@ func (t *Tokens) apply(ctx context.Context, items []store.Item) error {
 	return nil
 }
 
-// each writes items one by one, and of those that are there moves the end on.
-func (t *Tokens) each(ctx context.Context, items []store.Item) error {
-	for i := range items {
-		if err := t.one(ctx, &items[i]); err != nil {
+// page writes what one Apply takes. Where others have written some of it, the rest
+// is written, and the end of those that stay is moved on.
+func (t *Tokens) page(ctx context.Context, items []store.Item) error {
+	err := error(nil)
+	for range 3 {
+		changes := make([]store.Change, len(items))
+		for i := range changes {
+			changes[i].Item = items[i]
+		}
+		if err = t.o.Store.Apply(ctx, changes...); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
-	}
-	return nil
-}
-
-func (t *Tokens) one(ctx context.Context, item *store.Item) error {
-	for range 3 { // others may write the same
-		have, err := t.o.Store.Get(ctx, KindToken, item.ID)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			have.Revision = 0
-		case err != nil:
-			return err
-		case t.opens(&have) && (have.Expires.IsZero() || !item.Expires.IsZero() && !have.Expires.Before(item.Expires)):
-			item.Expires = have.Expires
-			return nil
-		}
-		item.Revision = have.Revision
-		err = t.o.Store.Apply(ctx, store.Change{Item: *item})
-		if !errors.Is(err, store.ErrConflict) {
+		if items, err = t.missing(ctx, items); err != nil || len(items) == 0 {
 			return err
 		}
 	}
 	return store.ErrConflict
+}
+
+// missing are those of items that are to be written still, each with the revision
+// that it is written over.
+func (t *Tokens) missing(ctx context.Context, items []store.Item) (rest []store.Item, err error) {
+	for _, item := range items {
+		have, err := t.o.Store.Get(ctx, KindToken, item.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			item.Revision = 0
+		case err != nil:
+			return nil, err
+		case t.opens(&have) && outlasts(have.Expires, item.Expires):
+			continue
+		default:
+			item.Revision = have.Revision
+		}
+		rest = append(rest, item)
+	}
+	return rest, nil
+}
+
+// outlasts tells whether what ends at one time is there until another; the zero
+// time is never.
+func outlasts(ends, until time.Time) bool {
+	return ends.IsZero() || !until.IsZero() && !ends.Before(until)
 }
 
 // opens tells whether an item is what was sealed there: one that somebody put

@@ -44,13 +44,23 @@ const (
 type Value struct {
 	Kind Kind
 	text Bytes
-	// metadata is what is shown with each call; nil for text and pair.
-	metadata map[string]string
+	// metadata is what is shown with each call; nil for text and pair. It lies in a
+	// closure as [Bytes] do.
+	metadata func() map[string]string
 }
 
 // Metadata is what is shown to a server with each call, names in lower case; nil
 // where nothing is. Nobody may write to it.
-func (v *Value) Metadata() map[string]string { return v.metadata }
+func (v *Value) Metadata() map[string]string {
+	if v.metadata == nil {
+		return nil
+	}
+	return v.metadata()
+}
+
+func (v *Value) show(metadata map[string]string) {
+	v.metadata = func() map[string]string { return metadata }
+}
 
 // Text is the value itself: a text, a token.
 func (v *Value) Text() Bytes { return v.text }
@@ -94,13 +104,13 @@ func (v *Value) read(b []byte) string {
 		if !printable(b) || bytes.ContainsRune(b, ' ') {
 			return "has bytes that a token cannot have; a bearer token is one word"
 		}
-		v.metadata = map[string]string{"authorization": "Bearer " + string(b)}
+		v.show(map[string]string{"authorization": "Bearer " + string(b)})
 	case Basic:
 		user, _, split := bytes.Cut(b, []byte(":"))
 		if !split || len(user) == 0 || bytes.ContainsAny(b, "\r\n\x00") {
 			return `must be "user:password"`
 		}
-		v.metadata = map[string]string{"authorization": "Basic " + base64.StdEncoding.EncodeToString(b)}
+		v.show(map[string]string{"authorization": "Basic " + base64.StdEncoding.EncodeToString(b)})
 	case Headers:
 		return v.readHeaders(b)
 	case Pair:
@@ -120,7 +130,7 @@ func kindNames() string {
 }
 
 func (v *Value) readHeaders(b []byte) string {
-	v.metadata = make(map[string]string)
+	shown := make(map[string]string)
 	for line := range bytes.Lines(b) {
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -133,14 +143,15 @@ func (v *Value) readHeaders(b []byte) string {
 			return `must be lines "name: value" with names in lower case, none of HTTP's or gRPC's own`
 		case len(value) == 0 || !printable(value):
 			return "has a header whose value is empty or has bytes that a header cannot carry"
-		case v.metadata[string(name)] != "":
+		case shown[string(name)] != "":
 			return "has the same header twice"
 		}
-		v.metadata[string(name)] = string(value)
+		shown[string(name)] = string(value)
 	}
-	if n := len(v.metadata); n == 0 || n > maxHeaders {
+	if n := len(shown); n == 0 || n > maxHeaders {
 		return fmt.Sprintf("must have from 1 to %d headers", maxHeaders)
 	}
+	v.show(shown)
 	return ""
 }
 
