@@ -5,11 +5,14 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/payload"
 )
 
 // Audit is how calls are recorded.
 type Audit struct {
 	audit.Config `yaml:",inline"`
+	// What is said is kept beside the records.
+	Payload payload.Config `yaml:",inline"`
 	// Sinks are other places that records are sent to, after the log has them: each
 	// record at least once and in order, however long a sink was away.
 	Sinks []Sink `yaml:"sinks"`

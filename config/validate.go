@@ -34,6 +34,7 @@ func (c *Config) Validate() []access.Problem {
 	}
 	f.backends(c)
 	f.under("audit", c.Audit.Validate())
+	f.payloads(c)
 	f.under("approvals", c.Approvals.Validate())
 	f.sinks(c.Audit.Sinks)
 	f.secrets(c)

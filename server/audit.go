@@ -52,6 +52,9 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	if s.sinks, err = forward(context.WithoutCancel(ctx), cfg.Audit.Sinks, log, s.audit.Replica(), s.log); err != nil {
 		return errors.Join(err, s.audit.Close())
 	}
+	if err := s.openPayloads(ctx, cfg, log, s.audit.Replica()); err != nil {
+		return errors.Join(err, s.sinks.close(), s.audit.Close())
+	}
 	metrics.recorder = s.audit
 	s.registry.MustRegister(metrics, s.sinks)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "calls are recorded", slog.String("log", path), slog.String("origin", s.audit.Replica()), slog.String("public_key", key.Public()))
@@ -64,6 +67,7 @@ func (s *Server) closeAudit() {
 	if s.audit == nil {
 		return
 	}
+	s.payloads.close()
 	s.happened(audit.KindStop, "", "", nil)
 	if err := errors.Join(s.sinks.close(), s.audit.Close()); err != nil {
 		s.log.LogAttrs(context.Background(), slog.LevelError, "closing the audit log", slog.Any("error", err))

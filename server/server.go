@@ -72,8 +72,9 @@ type Server struct {
 	state     atomic.Pointer[state]
 
 	// audit and sinks are nil where nothing is recorded.
-	audit *audit.Recorder
-	sinks *forwarding
+	audit    *audit.Recorder
+	payloads *payloads
+	sinks    *forwarding
 
 	retired sync.WaitGroup // what is still closing after a reload
 }
@@ -132,6 +133,7 @@ func Run(ctx context.Context, opts Options) error {
 		watching.Go(func() { s.approvals.Run(ctx) })
 	}
 	watching.Go(func() { s.secrets.run(ctx) })
+	watching.Go(func() { s.payloads.run(ctx) })
 	defer watching.Wait()
 	defer cancel()
 	return s.serve(ctx)

@@ -133,6 +133,11 @@ func (c *Config) Validate() (problems []access.Problem) {
 	return problems
 }
 
+// Keeps tells whether anything is kept.
+func (c *Config) Keeps() bool {
+	return slices.ContainsFunc(c.Payloads, func(r Rule) bool { return r.Payloads.Share > 0 })
+}
+
 // recordable are the verbs whose messages say something of a model.
 func recordable(v access.Verb) bool {
 	return v == access.Infer || v == access.Load || v == access.LoadOverride || v == access.Unload

@@ -40,7 +40,7 @@ func TestPageHas(t *testing.T) {
 		"policy":                 "## `roles.NAME[]`\n",
 		"masking":                "## `masking[]`\n",
 		"the example":            "addresses: [\"triton:8001\"]",
-		"what is not there yet":  "`access`, `audit.payloads`, `audit.sinks`, `identity.saml`.",
+		"what is not there yet":  "not ignored: `identity.saml`.",
 		"a restart, inherited":   "| `gc_percent` † | number | `200` |",
 		"no restart for a probe": "| `probes` | string | `open` |",
 	} {
