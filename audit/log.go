@@ -46,6 +46,9 @@ type Entry struct {
 	Bytes []byte
 	// Leaf is SHA-256(0x00 || Bytes), the leaf of the Merkle tree (RFC 6962).
 	Leaf [32]byte
+	// Place is where a log that gives the entry has it: [Record.Seq], unless somebody
+	// has changed one of them. Append does not look at it.
+	Place uint64
 	// Payload is kept beside the record, by logs that are [Payloads]; nil is none.
 	Payload *Payload
 }

@@ -62,10 +62,12 @@ func (l *Log) fresh(ctx context.Context, b audit.Batch) ([]audit.Entry, error) {
 		return nil, fmt.Errorf("%w: the log is %s's, and the batch %s's", audit.ErrOutOfOrder, l.replica, b.Replica)
 	}
 	for i, e := range b.Entries {
-		seq := e.Record.Seq
-		if seq != b.Entries[0].Record.Seq+uint64(i) || seq > l.size+uint64(i) {
+		if seq := e.Record.Seq; seq != b.Entries[0].Record.Seq+uint64(i) || seq > l.size+uint64(i) {
 			return nil, fmt.Errorf("%w: record %d, the log has %d", audit.ErrOutOfOrder, seq, l.size)
 		}
+	}
+	for i, e := range b.Entries {
+		seq := e.Record.Seq
 		if seq == l.size {
 			return b.Entries[i:], nil
 		}

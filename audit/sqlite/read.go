@@ -25,7 +25,7 @@ func (l *Log) readHead(rows *sql.Rows) (entries []audit.Entry, err error) {
 		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
 			return entries, err
 		}
-		batch, err := unpack(body, leaves, int(n), nil)
+		batch, err := unpack(first, body, leaves, int(n), nil)
 		if err != nil {
 			damaged = l.damaged(first, n, err)
 			continue
@@ -59,7 +59,7 @@ func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit
 	if err != nil {
 		return nil, l.damaged(c.first, c.n, err)
 	}
-	entries, err := unpack(body, leaves, int(c.n), c.at)
+	entries, err := unpack(c.first, body, leaves, int(c.n), c.at)
 	if err != nil {
 		return nil, l.damaged(c.first, c.n, err)
 	}
@@ -69,7 +69,7 @@ func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit
 // unpack is the inverse of pack. With places, the others' entries are left empty.
 // The bytes are not compared with their hashes: that is for a verification, which
 // wants to see both.
-func unpack(body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
+func unpack(first int64, body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
 	if len(leaves) != n*hashSize {
 		return nil, errBlock
 	}
@@ -88,7 +88,7 @@ func unpack(body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries[i] = audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:])}
+		entries[i] = audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:]), Place: uint64(first) + uint64(i)}
 	}
 	if len(body) != 0 {
 		return nil, errBlock
@@ -106,7 +106,7 @@ func (l *Log) Get(ctx context.Context, replica string, seq uint64) (audit.Entry,
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		if found.Record.Seq == seq {
+		if found.Place == seq {
 			return found.Entry, nil
 		}
 		break

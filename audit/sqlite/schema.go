@@ -127,7 +127,7 @@ func (l *Log) setAside(ctx context.Context) error {
 	err = l.within(ctx, func(tx *sql.Tx) error {
 		w.tx = tx
 		for _, r := range all {
-			entries, err := unpack(r.body, r.leaves, int(r.n), nil)
+			entries, err := unpack(r.first, r.body, r.leaves, int(r.n), nil)
 			if err == nil {
 				err = w.seal(entries)
 			} else {

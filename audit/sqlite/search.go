@@ -186,7 +186,7 @@ func (s *search) step(ctx context.Context) (found []audit.Found, err error) {
 // passing are the entries, in the order of the search, that the query asks for.
 func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry, at []int) (found []audit.Found) {
 	try := func(e *audit.Entry) {
-		seq := int64(e.Record.Seq)
+		seq := int64(e.Place) // not what the record says of itself: that may have been changed
 		if s.query.Oldest && seq < s.next || !s.query.Oldest && seq >= s.next || !s.query.Matches(e.Record) {
 			return
 		}
@@ -232,7 +232,7 @@ func (s *search) headFirst(entries []audit.Entry) int64 {
 	if len(entries) == 0 {
 		return s.next
 	}
-	return int64(entries[0].Record.Seq)
+	return int64(entries[0].Place)
 }
 
 // check ends the search at an error that it cannot go on behind.
