@@ -41,7 +41,7 @@ issuer of --as can be checked.`,
 
 		DisableFlagsInUseLine: true,
 	}
-	cmd.AddCommand(newPolicyCanICmd(), newPolicyWhoCanCmd(), newPolicyExplainCmd(), newPolicyTestCmd())
+	cmd.AddCommand(newPolicyCanICmd(), newPolicyWhoCanCmd(), newPolicyExplainCmd(), newPolicyTestCmd(), newPolicyDiffCmd())
 	return cmd
 }
 

@@ -79,9 +79,15 @@ func (c *Recorded) Request() (*Request, error) {
 	for _, key := range c.Metadata {
 		r.Metadata[key] = nil
 	}
+	if r.Now.IsZero() {
+		r.Now = time.Now()
+	}
 	m, err := c.Message()
 	if err != nil {
 		return nil, err
+	}
+	if load, ok := m.(*inference.RepositoryModelLoadRequest); ok && len(load.GetParameters()) > 0 {
+		r.Verb = access.LoadOverride // as package interceptors/policy has it
 	}
 	if verb != access.Infer {
 		r.Control = m

@@ -169,9 +169,9 @@ func (sizes) EstimateSize(cost.AstNode) *cost.SizeEstimate {
 func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	switch function {
 	case textFunction:
-		return cost.NewCallEstimate(cost.CostEstimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxText})
+		return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxText})
 	case textsFunction, jsonFunction:
-		return cost.NewCallEstimate(cost.CostEstimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxListed})
+		return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxListed})
 	}
 	return nil
 }
