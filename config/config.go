@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
 	"github.com/sluice-gateway/sluice/backends"
+	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/secret"
 )
 
@@ -30,6 +31,9 @@ type Config struct {
 
 	// Approvals bounds what waits for people, and what people give themselves.
 	Approvals approval.Config `yaml:"approvals" reload:"restart"`
+	// Notify are channels that tell people who asks for approval and what became
+	// of it.
+	Notify []notify.Config `yaml:"notify"`
 
 	// Rules are what the policy files are together; [Load] makes them.
 	Rules *Rules `yaml:"-"`
@@ -47,7 +51,7 @@ type Store struct {
 // unbuilt are the keys that belong to parts which this version does not have.
 // They are refused, not ignored: who wrote one relies on it.
 var unbuilt = map[string]string{
-	"identity.saml":  notYet,
+	"identity.saml": notYet,
 }
 
 // misplaced are keys of policy files, by what is said of them elsewhere.

@@ -37,6 +37,7 @@ func (c *Config) Validate() []access.Problem {
 	f.payloads(c)
 	f.under("approvals", c.Approvals.Validate())
 	f.sinks(c.Audit.Sinks)
+	f.notify(c)
 	f.secrets(c)
 	f.references(c)
 	if len(c.Policy) == 0 {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/notify/slack"
 	restadmin "github.com/sluice-gateway/sluice/rest/admin"
 	"github.com/sluice-gateway/sluice/wire"
 )
@@ -36,6 +37,8 @@ type console struct {
 	rest *restadmin.Door
 	grpc *grpc.Server
 	http *http.Server
+	// slack answers what Slack sends; nil without a store.
+	slack http.Handler
 }
 
 // newConsole makes the door. Its watches end when done does.
@@ -51,7 +54,7 @@ func (s *Server) newConsole(tlsConfig *tls.Config, chain *interceptors.Chain, do
 	if err != nil {
 		return nil, err
 	}
-	c := &console{rest: rest, grpc: s.consoleGRPC(chain, descs)}
+	c := &console{rest: rest, grpc: s.consoleGRPC(chain, descs), slack: s.slackHandler(handlers)}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -98,6 +101,10 @@ func (s *Server) consoleGRPC(chain *interceptors.Chain, descs []*grpc.ServiceDes
 func (c *console) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 && r.Method == http.MethodPost && isGRPC(r.Header.Get("Content-Type")) {
 		c.serveGRPC(w, r)
+		return
+	}
+	if c.slack != nil && r.URL.Path == slack.Path {
+		c.slack.ServeHTTP(w, r)
 		return
 	}
 	c.rest.ServeHTTP(w, r)

@@ -41,7 +41,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 			Proxies: func() telemetry.Proxies { return s.state.Load().cfg.Server.TrustedProxies },
 		}).Step(),
 		(&record.Recorder{Log: s.log, Audit: s.audit, Payloads: s.payloads.keep()}).Step(),
-		(&identity.Gate{Authenticator: &s.auth, Open: s.isOpen}).Step(),
+		(&identity.Gate{Authenticator: &s.vouchers, Open: s.isOpen}).Step(),
 		s.gate.Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),
 		decide[0],

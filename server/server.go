@@ -76,6 +76,10 @@ type Server struct {
 	payloads *payloads
 	sinks    *forwarding
 
+	// notifying is nil without a store.
+	notifying *notifying
+	vouchers  vouchers
+
 	retired sync.WaitGroup // what is still closing after a reload
 }
 
@@ -133,6 +137,9 @@ func Run(ctx context.Context, opts Options) error {
 		watching.Go(func() { s.approvals.Run(ctx) })
 	}
 	watching.Go(func() { s.secrets.run(ctx) })
+	if s.notifying != nil {
+		watching.Go(func() { s.notifying.Run(ctx) })
+	}
 	watching.Go(func() { s.payloads.run(ctx) })
 	defer watching.Wait()
 	defer cancel()
@@ -152,6 +159,8 @@ func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
 	s.approvals = s.newApprovals(kept, cfg)
+	s.notifying = s.newNotifying()
+	s.vouchers.next = &s.auth
 	return s
 }
 
@@ -181,6 +190,7 @@ func (s *Server) take(next *state) {
 	s.replaceApprovals(next.cfg.Rules)
 	s.guards.Replace(next.cfg.Rules.Guards)
 	s.engine.Replace(next.cfg.Rules.Policy)
+	s.notifying.replace(next.cfg)
 }
 
 // reload is what the watcher calls with a configuration that is whole and valid.

@@ -82,6 +82,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "POST only", http.StatusMethodNotAllowed)
 		return
 	}
+	// A stranger may not hold a connection by sending slowly.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(2 * patience))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "too large, or cut off", http.StatusBadRequest)
