@@ -24,11 +24,14 @@ var adminServices = []grpc.ServiceDesc{
 // adminService answers sluice.v1 with what is in force at each call; its watches end
 // when done does.
 func (s *Server) adminService(done <-chan struct{}) *admin.Service {
-	return admin.New(admin.Options{
-		Policy: s.engine, Sessions: s.gate.Registry,
-		Secrets: s.secrets.adminSecrets(), Tokens: s.secrets.adminTokens(),
+	o := admin.Options{
+		Policy: s.engine, Sessions: s.gate.Registry, Secrets: s.secrets.adminSecrets(), Tokens: s.secrets.adminTokens(),
 		Logins: s.logins, Backends: s.backendsNow, Rules: s.rulesNow, Compile: s.compile, Done: done,
-	})
+	}
+	if s.approvals != nil { // a nil engine would be an interface that is not nil
+		o.Approvals = s.approvals
+	}
+	return admin.New(o)
 }
 
 // adminHandlers are the services with the chain in front of each method.

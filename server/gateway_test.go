@@ -59,6 +59,7 @@ type setup struct {
 	more    string // more keys of the backend
 	policy  string // empty is the demo's roles
 	oidc    string // more identity sources
+	extra   string // more keys of the configuration
 	cut     bool   // clients break off, and leave buffers unread
 	creds   credentials.TransportCredentials
 }
@@ -117,7 +118,7 @@ identity:
 backends:
   - { name: models, type: triton, addresses: ["`+s.backend+`"], models: ["*"] `+s.more+` }
 policy: [policy.yaml]
-`)
+`+s.extra)
 }
 
 // Reload makes the gateway read its files, and returns when it has.

@@ -204,10 +204,14 @@ func TestWhatNeedsAStoreSaysSo(t *testing.T) {
 			pb.AccessService_BreakGlass_FullMethodName:    &pb.BreakGlassRequest{Verb: "load", Model: "m", Reason: "r"},
 			pb.GrantService_ListGrants_FullMethodName:     &pb.ListGrantsRequest{},
 			pb.GrantService_RevokeGrant_FullMethodName:    &pb.RevokeGrantRequest{Id: "x"},
-			pb.SecretService_PutSecret_FullMethodName:     &pb.PutSecretRequest{Id: "x", Value: []byte("v")},
+			pb.SecretService_PutSecret_FullMethodName:     &pb.PutSecretRequest{Id: "a-secret", Value: []byte("v")},
 			pb.SecretService_ListSecrets_FullMethodName:   &pb.ListSecretsRequest{},
 		} {
-			d.refused(root(), method, m, access.Unavailable, "no store")
+			words := "no store"
+			if strings.Contains(method, "Secret") {
+				words = "no key to seal"
+			}
+			d.refused(root(), method, m, access.Unavailable, words)
 		}
 		_, over := d.watch(d.t.Context(), root(), &pb.WatchApprovalsRequest{})
 		if e, _ := access.AsError(<-over); e == nil || e.Kind != access.Unavailable {

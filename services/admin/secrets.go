@@ -35,7 +35,7 @@ const maxToken = 1 << 10
 
 func (s *Service) checkSecret(name string, value []byte) error {
 	if s.Secrets == nil {
-		return errNoStore
+		return errNoSecrets
 	}
 	if refused := secret.CheckName(name); refused != nil {
 		return refused
@@ -89,7 +89,7 @@ func (s *Service) deleteSecret(ctx context.Context, _ *access.Call, m *pb.Delete
 
 func (s *Service) listSecrets(ctx context.Context, _ *access.Call, m *pb.ListSecretsRequest) (*pb.ListSecretsResponse, error) {
 	if s.Secrets == nil {
-		return nil, errNoStore
+		return nil, errNoSecrets
 	}
 	p, refused := pageOf(m)
 	if refused != nil {

@@ -192,5 +192,11 @@ func checkKnown(m proto.Message) *access.Error {
 // errNoStore is the answer where the configuration has no store.
 var errNoStore = &access.Error{
 	Kind: access.Unavailable, Reason: access.ReasonStoreAway,
-	Message: "this gateway has no store, and without one no approvals, grants or secrets; an administrator can add the key store",
+	Message: "this gateway has no store, and without one no approvals and no grants; an administrator can add the key store",
+}
+
+// errNoSecrets is the answer where nothing can be sealed.
+var errNoSecrets = &access.Error{
+	Kind: access.Unavailable, Reason: access.ReasonStoreAway,
+	Message: "this gateway has no store or no key to seal secrets with; an administrator can add the keys store and secrets",
 }

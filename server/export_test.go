@@ -1,0 +1,4 @@
+package server
+
+// AdminServices are what the console's door serves, for the test of their verdicts.
+var AdminServices = adminServices
