@@ -176,7 +176,7 @@ func TestRESTIsKilledToo(t *testing.T) {
 			over <- err
 		}()
 		err = w.kill(w.of("bob", "rest", true).GetId(), over)
-		if resp.StatusCode != http.StatusOK || !strings.Contains(text, "was ended by an administrator") {
+		if resp.StatusCode != http.StatusOK || !strings.Contains(text, "has been ended") {
 			t.Errorf("%s: %v after %q", resp.Status, err, text)
 		}
 	})

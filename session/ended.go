@@ -85,7 +85,7 @@ func (e *Ended) refusal() *access.Error {
 func (e *Ended) killed() *access.Error {
 	return &access.Error{
 		Kind: access.PermissionDenied, Reason: access.ReasonSessionKilled,
-		Message: "session " + access.Quote(e.Session) + " was ended by an administrator; a new call begins another session",
+		Message: "session " + access.Quote(e.Session) + " has been ended; a new call begins another session",
 		Cause:   fmt.Errorf("killed by %s: %q", e.By.ID, e.Reason),
 	}
 }

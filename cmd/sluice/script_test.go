@@ -24,17 +24,28 @@ func TestMain(m *testing.M) {
 //	fetches URL                   prints what is at a URL
 //	unloads ADDRESS MODEL FILE    unloads a model with the token in a file (or in
 //	                              stdout), prints what a client is told
+//	begins unload ADDRESS MODEL FILE, begins tokens ADDRESS FILE
+//	                              the same, or a stream of tokens, and goes on meanwhile
+//	finishes                      waits for what was begun first, prints what its client is told
+//	finds REGEXP COMMAND…         runs a command until its output matches; named groups
+//	                              become variables
+//	as FILE                       shows the token in a file from now on
+//	logs-in NAME                  runs sluice login and enters its code as somebody
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[running{}] = &running{}
+			env.Values[heldKey{}] = &held{}
+			env.Setenv("SLUICE_KEYRING", "off")
+			env.Setenv("XDG_CONFIG_HOME", env.Getenv("WORK")+"/config")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "starts": starts, "awaits": awaits, "signals": signals, "ends": ends, "fetches": fetches, "unloads": unloads,
+			"begins": begins, "finishes": finishes, "finds": finds, "as": as, "logs-in": logsIn,
 		},
 	})
 }
