@@ -232,7 +232,7 @@ func (r *Recorder) Admit(ctx context.Context) error {
 // for too long. r.mu is held.
 func (r *Recorder) full() (full, stale bool, room <-chan struct{}) {
 	waiting := len(r.queue) + r.flying
-	stale = waiting > 0 && r.now().Sub(r.since) > r.o.Config.Wait || r.broken.Load() != nil
+	stale = waiting > 0 && r.now().Sub(r.since) >= r.o.Config.Wait || r.broken.Load() != nil
 	return waiting >= r.o.Config.Queue, stale, r.room
 }
 

@@ -131,7 +131,7 @@ func (w *walk) compareRoots() error {
 		}
 	}
 	for _, a := range w.anchors[size] {
-		if a.root != root && !w.rewritten {
+		if a.root != root && !w.rewritten && (w.other == nil || w.other.Root() != a.root) {
 			w.found(Finding{Replica: w.state.Replica, Fault: Forked, Last: size - 1, Detail: a.from + " says otherwise"})
 		}
 	}
