@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/policy/guard"
 )
 
 // The exit codes of the policy commands beside the common ones.
@@ -74,6 +75,7 @@ type loadedPolicy struct {
 	options policy.Options
 	issuers []string
 	masking *masking.Policy
+	guards  *guard.Policy
 }
 
 // load compiles the policy files. The configuration is read where it is asked
@@ -106,7 +108,7 @@ func (f *policyFlags) load(cmd *cobra.Command) (*loadedPolicy, error) {
 	if err := notCompiled(problems); err != nil {
 		return nil, err
 	}
-	loaded.Policy, loaded.masking = rules.Policy, rules.Masking
+	loaded.Policy, loaded.masking, loaded.guards = rules.Policy, rules.Masking, rules.Guards
 	return loaded, nil
 }
 

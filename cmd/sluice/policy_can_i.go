@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -32,6 +33,9 @@ allowed and with 1 if it is denied; with 3 if the policy has problems.`,
 			}
 			d := p.Decide(who, verb, model)
 			a := answer{Allowed: d.Allowed, Reason: d.Reason, Rule: d.Rule}
+			if d.Allowed {
+				a.Guards = p.guards.For(verb, model).Guards(who)
+			}
 			if refused := p.Refusal(who, verb, model, d); refused != nil {
 				a.Told = refused.Message
 			}
@@ -48,6 +52,9 @@ type answer struct {
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason,omitempty"`
 	Rule    string `json:"rule"`
+	// Guards are those that look at such a request, and may deny it or have it
+	// wait for people.
+	Guards []string `json:"guards,omitempty"`
 	// Told is what the gateway would tell the caller.
 	Told string `json:"told,omitempty"`
 }
@@ -62,6 +69,9 @@ func (a answer) write(cmd *cobra.Command, format string) error {
 		}
 	case a.Allowed:
 		fmt.Fprintf(out, "allowed: %s\n", a.Rule)
+		if len(a.Guards) > 0 {
+			fmt.Fprintf(out, "if the request itself is one that these guards allow: %s\n", strings.Join(a.Guards, ", "))
+		}
 	default:
 		fmt.Fprintf(out, "denied: %s\nthe caller is told: %s\n", a.Rule, a.Told)
 	}

@@ -112,7 +112,7 @@ func (r *reading) onlyNumbers(i *input) error {
 	if !i.shared && !i.hasRaw && !i.tensor.Contents().OnlyFor(i.datatype) {
 		return fail("input %s has contents of another datatype than its own", access.Quote(i.name))
 	}
-	return r.plainText(i)
+	return r.declared(i, "", "np", "pd")
 }
 
 // hasParameter looks at the parameters of the request, of its inputs and its
@@ -129,24 +129,18 @@ func (g *guard) hasParameter(r *reading) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	maps := make([]wire.Parameters, 0, len(all))
 	for _, i := range all {
-		maps = append(maps, i.tensor.Parameters())
-	}
-	if _, err := r.requested(); err != nil {
-		return false, err
-	}
-	for o := range r.r.Infer.Outputs() {
-		maps = append(maps, o.Parameters())
-	}
-	for _, parameters := range maps {
-		of := make(map[string]any)
-		if err := r.addParameters(of, parameters); err != nil {
-			return false, err
+		of, err := i.parameters.get(func() (map[string]any, error) {
+			of := make(map[string]any)
+			return of, r.addParameters(of, i.tensor.Parameters())
+		})
+		if has := g.namesParameter(of); has || err != nil {
+			return has, err
 		}
-		if g.namesParameter(of) {
-			return true, nil
-		}
+	}
+	asked, err := r.outputParameters()
+	if has := slices.ContainsFunc(asked, g.namesParameter); has || err != nil {
+		return has, err
 	}
 	sampling, err := r.samples()
 	return g.namesParameter(sampling), err

@@ -21,7 +21,7 @@ import (
 const (
 	maxExpression = 8 << 10 // characters
 	maxEstimate   = 20_000_000
-	maxCost       = 10_000_000
+	maxCost       = 3_000_000
 	maxNesting    = 3 // comprehensions inside each other
 )
 

@@ -146,10 +146,12 @@ func TestHostileRequests(t *testing.T) {
 		"base64 of the request": {byText, with(of("text_input", "x"), func(m *pb.ModelInferRequest) {
 			m.Parameters = map[string]*pb.InferParameter{"content_type": text("base64")}
 		}), fails},
-		"a content type of numbers": {byList, declared(with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Datatype = "UINT8" }), text("base64")), fails},
-		"a content type of no type": {byText, declared(of("text_input", "x"), number(1)), fails},
-		"plain text for MLServer":   {byText, declared(of("text_input", "hello"), text("str")), passes},
-		"JSON escapes":              {byList, of("messages", `[{"content":"\u0066orbidden\u002dword"}]`), denies},
+		"a content type of numbers":         {byList, declared(with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Datatype = "UINT8" }), text("base64")), fails},
+		"numbers that are text to MLServer": {byList, declared(with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Datatype = "UINT8" }), text("str")), fails},
+		"numbers that are declared":         {byList, declared(with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Datatype = "UINT8" }), text("np")), passes},
+		"a content type of no type":         {byText, declared(of("text_input", "x"), number(1)), fails},
+		"plain text for MLServer":           {byText, declared(of("text_input", "hello"), text("str")), passes},
+		"JSON escapes":                      {byList, of("messages", `[{"content":"\u0066orbidden\u002dword"}]`), denies},
 		"escapes in what is no JSON": {
 			byList, of("messages", `[{"content":"\u0066orbidden-word", "x": NaN}]`), denies,
 		},
@@ -230,7 +232,7 @@ func TestHostileRequests(t *testing.T) {
 		"a negative batch":         {byBatch, with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Shape = []int64{-9} }), passes},
 		"an expression of a value": {`when: "int(text('text_input')) > 5"`, of("text_input", hidden), fails},
 		"a key of a value":         {`when: "parameters[text('text_input')] == 1"`, of("text_input", hidden), fails},
-		"beyond the cost":          {`when: "json('j').exists(a, !(a in json('j')))"`, of("j", "["+strings.Repeat("1,", 90_000)+"1]"), fails},
+		"beyond the cost":          {`when: "json('j').exists(a, json('j').exists(b, b == -1))"`, of("j", "["+strings.Repeat("1,", 90_000)+"1]"), fails},
 		"outputs": {`when: "'logits' in outputs"`, with(of(), func(m *pb.ModelInferRequest) {
 			m.Outputs = append(m.Outputs, &pb.ModelInferRequest_InferRequestedOutputTensor{Name: "logits"})
 		}), denies},
@@ -386,5 +388,23 @@ func TestSettingsAndRegions(t *testing.T) {
 				t.Errorf("got %v", v.Refused)
 			}
 		})
+	}
+}
+
+// TestGuardsShareWhatIsRead: what one guard has read costs the next nothing of what
+// may be read of a request.
+func TestGuardsShareWhatIsRead(t *testing.T) {
+	p := compile(t, `guards: [
+		{name: a, verbs: [infer], when: "text('x').contains('no') || texts('x')[0].contains('no')", deny: no},
+		{name: b, verbs: [infer], deny_list: {text: {patterns: [no]}}, deny: no},
+		{name: c, verbs: [infer], observe: true, when: "text('x').contains('xx')", deny: no}]`)
+	m := request(t, of("x", strings.Repeat("x", 900<<10)))
+	view, err := m.InferRequest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := p.For(access.Infer, "m").Decide(&guard.Request{Verb: access.Infer, Model: "m", Infer: &view})
+	if v.Refused != nil || len(v.WouldHave) != 1 || v.Outcomes[0].Did != access.GuardWouldDeny {
+		t.Errorf("got %v, %v", v.Refused, v.Outcomes)
 	}
 }

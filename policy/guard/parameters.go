@@ -57,6 +57,23 @@ func (r *reading) addParameters(all map[string]any, parameters wire.Parameters) 
 	return nil
 }
 
+// outputParameters are those of the outputs that are asked for.
+func (r *reading) outputParameters() ([]map[string]any, error) {
+	return r.asked.get(func() (all []map[string]any, err error) {
+		if _, err := r.requested(); err != nil {
+			return nil, err
+		}
+		for o := range r.r.Infer.Outputs() {
+			of := make(map[string]any)
+			if err := r.addParameters(of, o.Parameters()); err != nil {
+				return nil, err
+			}
+			all = append(all, of)
+		}
+		return all, nil
+	})
+}
+
 // parameter is a parameter's value; nil where nothing is set.
 func (r *reading) parameter(p wire.Parameter) (any, error) {
 	switch p.Kind {

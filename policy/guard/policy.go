@@ -49,14 +49,16 @@ func (p *Policy) For(verb access.Verb, model string) *Set {
 	return of[verb]
 }
 
-// Guards returns the names of the guards about verb on model, those that only
-// observe included.
-func (s *Set) Guards() (names []string) {
+// Guards returns the names of the guards that would look at a request of who's,
+// less those that only observe.
+func (s *Set) Guards(who *access.Principal) (names []string) {
 	if s == nil {
 		return nil
 	}
-	for _, g := range slices.Concat(s.denies, s.approves, s.observers) {
-		names = append(names, g.Name)
+	for _, g := range slices.Concat(s.denies, s.approves) {
+		if g.about(who) {
+			names = append(names, g.Name)
+		}
 	}
 	return names
 }

@@ -61,6 +61,7 @@ type reading struct {
 	parameters once[map[string]any]
 	override   once[*override]
 	sampling   once[map[string]any]
+	asked      once[[]map[string]any]
 }
 
 func newReading(r *Request) *reading { return &reading{r: r, left: maxText} }

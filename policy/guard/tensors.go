@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,6 +26,11 @@ type input struct {
 	tensor         wire.Tensor
 	raw            wire.Span
 	hasRaw         bool
+
+	// What has been read of it: guards share it.
+	text       once[[]string]
+	value      once[any]
+	parameters once[map[string]any]
 }
 
 // tensors finds the inputs and which raw data is whose. What a server could read
@@ -122,10 +128,13 @@ func (r *reading) find(name string) (*input, error) {
 	return nil, err
 }
 
-// texts are the elements of a BYTES input; ok is false where the request has no
-// such input. Text in shared memory, of another encoding or not UTF-8 can't be
-// looked at.
+// texts are the elements of a BYTES input. Text in shared memory, of another
+// encoding or not UTF-8 can't be looked at.
 func (r *reading) texts(i *input) ([]string, error) {
+	return i.text.get(func() ([]string, error) { return r.findTexts(i) })
+}
+
+func (r *reading) findTexts(i *input) ([]string, error) {
 	name := access.Quote(i.name)
 	switch {
 	case i.shared:
@@ -139,7 +148,7 @@ func (r *reading) texts(i *input) ([]string, error) {
 	case !i.tensor.Contents().OnlyFor(i.datatype):
 		return nil, fail("input %s has contents of another datatype than its own", name)
 	}
-	if err := r.plainText(i); err != nil {
+	if err := r.declared(i, "", "str", "np", "pd"); err != nil {
 		return nil, err
 	}
 	var all []string
@@ -182,17 +191,18 @@ func (i *input) elements() iter.Seq2[wire.Span, error] {
 	}
 }
 
-// plainText refuses what MLServer would decode before the model reads it, as
-// base64: the text that guards see would not be the model's.
-func (r *reading) plainText(i *input) error {
+// declared refuses content types but those that are known to change nothing.
+// MLServer would decode others before the model reads them, as base64, or numbers
+// as text: what guards see would not be what the model reads.
+func (r *reading) declared(i *input, known ...string) error {
 	for _, p := range []wire.Parameters{i.tensor.Parameters(), r.r.Infer.Parameters()} {
 		v, there := p.Get(contentTypeKey)
 		if !there {
 			continue
 		}
 		text, ok := v.Text()
-		if !ok || !(text.Is("") || text.Is("str") || text.Is("np") || text.Is("pd")) {
-			return fail("parameter %s says that input %s is not plain text; send it as str", contentTypeKey, access.Quote(i.name))
+		if !ok || !slices.ContainsFunc(known, text.Is) {
+			return fail("parameter %s says that input %s is not what it seems; leave it out", contentTypeKey, access.Quote(i.name))
 		}
 	}
 	return nil
@@ -224,18 +234,20 @@ func (r *reading) json(name string) (any, error) {
 	if i == nil {
 		return map[string]any{}, nil
 	}
-	all, err := r.texts(i)
-	if err != nil {
-		return nil, err
-	}
-	if len(all) != 1 {
-		return nil, fail("input %s has %d elements; JSON is read of one", access.Quote(name), len(all))
-	}
-	v, err := parseJSON(all[0])
-	if err != nil {
-		return nil, fail("input %s is not JSON that can be read in one way: %v", access.Quote(name), err)
-	}
-	return v, nil
+	return i.value.get(func() (any, error) {
+		all, err := r.texts(i)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) != 1 {
+			return nil, fail("input %s has %d elements; JSON is read of one", access.Quote(name), len(all))
+		}
+		v, err := parseJSON(all[0])
+		if err != nil {
+			return nil, fail("input %s is not JSON that can be read in one way: %v", access.Quote(name), err)
+		}
+		return v, nil
+	})
 }
 
 // inputList is the variable inputs.

@@ -7,6 +7,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 )
@@ -165,13 +166,16 @@ func (sizes) EstimateSize(cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Max: maxListed}
 }
 
-// EstimateCallCost knows our own functions, whose time is that of the text.
+// EstimateCallCost knows our own functions, whose time is that of the text, and that
+// what stands in a list or a map is as large as anything else.
 func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	switch function {
 	case textFunction:
 		return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxText})
 	case textsFunction, jsonFunction:
 		return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: maxText / 100}, &cost.SizeEstimate{Max: maxListed})
+	case operators.Index:
+		return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: 1}, &cost.SizeEstimate{Max: maxListed})
 	}
 	return nil
 }
