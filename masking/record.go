@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/masking/detect"
 )
 
 // Recording masks what is written down of a model's calls. It knows no
@@ -105,6 +106,24 @@ func (r *Recording) Text(ctx context.Context, text string, found Found) (string,
 	b := []byte(text)
 	refused := r.run(ctx, found).alone(&b)
 	return string(b), refused
+}
+
+// Name masks a short text that a record shows: an id, a tensor's name. It asks no
+// analyzer service; where nothing is found it allocates little.
+func (r *Recording) Name(text string) string {
+	if r == nil || r.plan == nil {
+		return text
+	}
+	set := r.plan.words.full
+	if set.detect == nil {
+		return text
+	}
+	var few [8]detect.Match
+	out, at := "", 0
+	for _, m := range set.detect.Find([]byte(text), few[:0]) {
+		out, at = out+text[at:m.Start]+"["+set.uses[m.Index].entity+"]", m.End
+	}
+	return out + text[at:]
 }
 
 // Request masks a ModelInferRequest, and returns it encoded anew, without the

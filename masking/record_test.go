@@ -226,6 +226,19 @@ func TestRecordingLeavesOutTextInAnotherForm(t *testing.T) {
 	}
 }
 
+func TestRecordingName(t *testing.T) {
+	rec := recording(t, redacts(func(r *masking.Rule) { r.Action = action("block") }))
+	for text, want := range map[string]string{"": "", "text_input": "text_input", "for " + seedEmail + ", " + seedCard: "for [EMAIL], [CARD]"} {
+		if got := rec.Name(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	var none *masking.Recording
+	if none.Name(seedEmail) != seedEmail {
+		t.Error("masked without a rule")
+	}
+}
+
 func TestRecordingOther(t *testing.T) {
 	req := &pb.RepositoryModelLoadRequest{ModelName: "m", Parameters: map[string]*pb.ModelRepositoryParameter{
 		"config":   {ParameterChoice: &pb.ModelRepositoryParameter_StringParam{StringParam: `{"owner":"` + seedEmail + `"}`}},

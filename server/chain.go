@@ -40,7 +40,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 			Metrics: telemetry.NewMetrics(s.registry),
 			Proxies: func() telemetry.Proxies { return s.state.Load().cfg.Server.TrustedProxies },
 		}).Step(),
-		(&record.Recorder{Log: s.log, Audit: s.audit, Payloads: s.payloads.keep()}).Step(),
+		(&record.Recorder{Log: s.log, Audit: s.audit, Payloads: s.payloads.keep(), Mask: s.maskName}).Step(),
 		(&identity.Gate{Authenticator: &s.vouchers, Open: s.isOpen}).Step(),
 		s.gate.Step(),
 		(&limits.Limits{Budget: s.budget, Calls: s.started.Server.Limits.CallsPerPrincipal, Message: int(s.started.Server.Limits.MaxMessage)}).Step(),

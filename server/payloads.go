@@ -72,6 +72,9 @@ func (s *Server) recording(model string) payload.Masker {
 	return nil
 }
 
+// maskName masks what a caller has chosen of a record's words.
+func (s *Server) maskName(model, text string) string { return s.masking.Record(model).Name(text) }
+
 // lookUps reads the key of look-ups; nil where there is none.
 func lookUps(ref access.Secret) (*payload.Marker, error) {
 	if ref.IsZero() {

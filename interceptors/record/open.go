@@ -52,6 +52,7 @@ func (o *open) intend(ctx context.Context) error {
 	record := o.record
 	fill(&record, o.call)
 	record.Kind, record.Time = audit.KindIntent, o.recorder.now()
+	o.recorder.mask(&record)
 	err := a.Write(ctx, &record, nil)
 	o.intended = err == nil
 	return err
@@ -96,6 +97,7 @@ func (o *open) close(ctx context.Context, code codes.Code, cause string) error {
 // put hands a finished record over. Calls of nobody, be they refused or probes, are
 // counted where they are many: they are what a stranger can do at will.
 func (r *Recorder) put(ctx context.Context, call *access.Call, record *audit.Record, said *audit.Payload, wait bool) error {
+	r.mask(record)
 	switch {
 	case call.Principal == nil:
 		if call.Refused != nil && call.Refused.Kind == access.Unauthenticated {

@@ -32,6 +32,26 @@ func (r *Recorder) keep(ctx context.Context, c *payload.Capture, ended bool, rec
 	return nil
 }
 
+// mask masks the words of a record that its caller chose: a value can stand in a
+// request's id and in the name of an input as well as in its text.
+func (r *Recorder) mask(record *audit.Record) {
+	if r.Mask == nil || record.Model == "" {
+		return
+	}
+	model := record.Model
+	for _, text := range []*string{&record.Request, &record.AskedVersion, &record.Model, &record.Cause} {
+		if *text != "" {
+			*text = r.Mask(model, *text)
+		}
+	}
+	for i, t := range record.Inputs {
+		if masked := r.Mask(model, t.Name); masked != t.Name {
+			record.Inputs = slices.Clone(record.Inputs) // they are shared between records
+			record.Inputs[i].Name = masked
+		}
+	}
+}
+
 // say notes a unary request.
 func (o *open) say(m *wire.Message) {
 	if o.call.RPC == "ModelInfer" {

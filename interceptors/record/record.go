@@ -28,6 +28,9 @@ type Recorder struct {
 	Audit *audit.Recorder
 	// Payloads keeps what is said; nil keeps nothing.
 	Payloads *payload.Keeper
+	// Mask masks what a caller has chosen of a record's words, by the rules about the
+	// model that he names; nil masks nothing. It asks nobody and is fast.
+	Mask func(model, text string) string
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 

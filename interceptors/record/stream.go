@@ -154,6 +154,7 @@ func (s *stream) intend(ctx context.Context) error {
 		record := r.record
 		s.describe(&record, r)
 		record.Kind = audit.KindIntent
+		s.recorder.mask(&record)
 		err = a.Write(ctx, &record, nil)
 	} else {
 		err = a.Admit(ctx)
