@@ -8,7 +8,6 @@ import (
 // strangers counts refusals of callers that are not known, so that they can't fill
 // the disk. Its owner holds a lock.
 type strangers struct {
-	each  int // how many are told one by one
 	began time.Time
 	seen  map[netip.Prefix]*visits
 	rest  visits // of addresses that there is no place for

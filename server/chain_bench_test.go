@@ -19,7 +19,13 @@ import (
 // message of a stream: identity of a known token, policy, metrics and the call
 // log on, without a transport and without a backend.
 func BenchmarkChain(b *testing.B) {
-	bench := newBench(b)
+	for name, audit := range map[string]string{"unrecorded": "", "recorded": "audit: { sqlite: audit.db, queue: 1000000 }"} {
+		b.Run(name, func(b *testing.B) { benchmarkChain(b, audit) })
+	}
+}
+
+func benchmarkChain(b *testing.B, audit string) {
+	bench := newBenchWith(b, audit)
 	bench.server.log = slog.New(slog.NewJSONHandler(io.Discard, nil))
 	chain, err := bench.server.Chain()
 	if err != nil {

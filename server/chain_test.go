@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/demo/issuer"
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -41,6 +42,12 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return newBenchWith(t, "audit: { sqlite: audit.db, strict: [infer] }") // so that an infer is written down before it is done
+}
+
+// newBenchWith is newBench with other settings of the audit log.
+func newBenchWith(t testing.TB, audit string) *bench {
+	t.Helper()
 	b := &bench{t: t}
 	h := httptest.NewUnstartedServer(nil)
 	iss, err := issuer.New("http://"+h.Listener.Addr().String(), nil)
@@ -60,7 +67,8 @@ func newBench(t testing.TB) *bench {
 server: { limits: { in_flight: 1MiB, in_flight_per_principal: 1MiB } }
 identity: { oidc: [ { name: demo, issuer: "` + iss.URL() + `", audiences: [sluice] } ] }
 backends: [ { name: a, type: triton, addresses: ["127.0.0.1:1"], models: ["*"] } ]
-policy: [policy.yaml]`,
+policy: [policy.yaml]
+` + audit,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -71,6 +79,10 @@ policy: [policy.yaml]`,
 		t.Fatal(problems)
 	}
 	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg, nil)
+	if err := b.server.openAudit(t.Context(), cfg, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.server.closeAudit)
 	state, err := b.server.open(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -198,6 +210,22 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 			err = interceptors.ToStatus(refused)
 		}
 		return want(err, codes.PermissionDenied, "the model is closed")
+	},
+	"intent": func(b *bench, c *interceptors.Chain, kind string) error {
+		intents := func() (n int) {
+			for range b.server.audit.Log().Search(b.t.Context(), audit.Query{Kinds: []audit.Kind{audit.KindIntent}, Model: "simple"}) {
+				n++
+			}
+			return n
+		}
+		before, meanwhile := intents(), 0
+		if err := b.try(c, kind, "bob", simple(nil), func() error { meanwhile = intents(); return nil }); err != nil {
+			return err
+		}
+		if meanwhile != before+1 {
+			return fmt.Errorf("%d intents were written when the call went on, want %d", meanwhile, before+1)
+		}
+		return nil
 	},
 	"masking": func(b *bench, c *interceptors.Chain, kind string) error {
 		err := b.try(c, kind, "bob", maskedModel(), func() error { return status.Error(codes.Internal, unmasked) })

@@ -21,12 +21,9 @@ import (
 
 // kept is a log that was written, signed and closed, for an attacker to change.
 type kept struct {
-	t            *testing.T
-	dir, path    string
-	key          *merkle.Key
-	checkpoints  [][]byte // as they were published
-	afterwards   []byte   // an older copy of the file
-	atCheckpoint int
+	t         *testing.T
+	dir, path string
+	key       *merkle.Key
 }
 
 // record writes records to the log in k, in parts with a checkpoint behind each.
