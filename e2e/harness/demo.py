@@ -12,8 +12,8 @@ class Demo:
         self.folder = folder
         self.address, self.issuer = free_address(), free_address()
         listeners = {"grpc": self.address, "issuer": self.issuer}
-        self.rest = free_address()
-        listeners |= {"rest": self.rest, "metrics": free_address(), "console": free_address()}
+        self.rest, self.console = free_address(), free_address()
+        listeners |= {"rest": self.rest, "metrics": free_address(), "console": self.console}
         self.argv = [BINARY, "demo"]
         for name, value in {**listeners, **flags}.items():
             self.argv += [f"--{name}", value]
@@ -34,6 +34,18 @@ class Demo:
         assert answer.returncode == 0, answer.stderr
         assert answer.stdout.count("\n") == 1, "a token and nothing else"
         return answer.stdout.strip()
+
+    def sluice(self, name, *words):
+        """Runs the sluice command line against the demo as one of its people."""
+        return command(
+            *words,
+            env={
+                "SLUICE_SERVER": f"http://{self.console}",
+                "SLUICE_TOKEN": self.token(name),
+                "SLUICE_KEYRING": "off",
+                "XDG_CONFIG_HOME": str(self.folder / "config"),
+            },
+        )
 
     def door(self):
         return Door("demo", self.address)
