@@ -37,6 +37,7 @@ func (r *Recorder) line(ctx context.Context, call *access.Call, code codes.Code,
 	if len(call.Observed) > 0 {
 		attrs = append(attrs, slog.Any("observed", call.Observed))
 	}
+	attrs = approved(attrs, call.Guard, call.Approval)
 	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
 	if cause != "" && call.Refused == nil {
 		attrs = append(attrs, slog.String("cause", clip(cause)))
@@ -45,7 +46,7 @@ func (r *Recorder) line(ctx context.Context, call *access.Call, code codes.Code,
 }
 
 // maxAttrs is how many attributes a line has at most.
-const maxAttrs = 20
+const maxAttrs = 24
 
 // message writes the line of one request inside a stream.
 func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Message) {
@@ -59,8 +60,29 @@ func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Mess
 	var room [maxAttrs]slog.Attr
 	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
 	attrs = subject(principal(attrs, call.Principal), m.Verb, m.Model)
-	attrs = why(append(attrs, slog.String("verdict", m.Verdict())), m.Decision, m.Refused)
+	attrs = approved(append(attrs, slog.String("verdict", m.Verdict())), m.Guard, m.Approval)
+	attrs = why(attrs, m.Decision, m.Refused)
 	r.Log.LogAttrs(ctx, level, "message", attrs...)
+}
+
+// approved is the guard that asked, and what people said to it.
+func approved(attrs []slog.Attr, guard string, a *access.Approval) []slog.Attr {
+	if guard != "" {
+		attrs = append(attrs, slog.String("guard", guard))
+	}
+	if a == nil {
+		return attrs
+	}
+	if a.Request != "" {
+		attrs = append(attrs, slog.String("approval", a.Request))
+	}
+	if a.Grant != "" {
+		attrs = append(attrs, slog.String("grant", a.Grant))
+	}
+	if a.BreakGlass {
+		attrs = append(attrs, slog.Bool("break_glass", true))
+	}
+	return attrs
 }
 
 func principal(attrs []slog.Attr, p *access.Principal) []slog.Attr {

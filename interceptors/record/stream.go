@@ -77,6 +77,10 @@ func (s *stream) decided(m access.Message) {
 		return
 	}
 	if m.Refused == nil {
+		if r := s.reading; r != nil && m.Decision == (access.Decision{}) && r.ID == m.ID && r.Model == m.Model {
+			s.reading = r.with(m) // people have let it through
+			return
+		}
 		s.reading = &message{Message: m}
 		s.reading.record.Time = s.recorder.now()
 		return
@@ -106,10 +110,19 @@ func (s *stream) refused(m access.Message) *message {
 
 // with adds what a later step said.
 func (r *message) with(m access.Message) *message {
-	decision := r.Decision
+	before := r.Message
 	r.Message = m
 	if m.Decision == (access.Decision{}) {
-		r.Decision = decision
+		r.Decision = before.Decision
+	}
+	if m.Guard == "" {
+		r.Guard = before.Guard
+	}
+	if m.WouldHave == nil {
+		r.WouldHave = before.WouldHave
+	}
+	if m.Approval == nil {
+		r.Approval = before.Approval
 	}
 	return r
 }
@@ -126,7 +139,6 @@ func (s *stream) asked(m *wire.Message) (id string) {
 	r.record.BytesIn = int64(m.Len())
 	s.follow(r, m)
 	s.recorder.signatures.request(&r.record, m)
-	r.Guard, r.WouldHave, r.Approval = s.call.Guard, s.call.WouldHave, s.call.Approval
 	return r.ID
 }
 

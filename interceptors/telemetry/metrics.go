@@ -105,8 +105,12 @@ func (m *Metrics) label(model string) string {
 	return otherModel
 }
 
-// message counts one request inside a stream.
+// message counts one request inside a stream, once: that an approval let it
+// through is no decision of its own.
 func (m *Metrics) message(msg access.Message) {
+	if msg.Refused == nil && msg.Decision == (access.Decision{}) {
+		return
+	}
 	m.messages.WithLabelValues(m.label(msg.Model), msg.Verb.String(), msg.Verdict()).Inc()
 }
 
