@@ -30,7 +30,27 @@ type Frame struct {
 	Type string
 	// Cut tells that the message was left out for its size.
 	Cut bool
+	// Masked tells that something was masked in it: it is not what was said, word by
+	// word. Of the answers of a stream all are, or none.
+	Masked bool
 }
+
+// TypeName is the protobuf type of the frame's message; empty for an error's text.
+func (f *Frame) TypeName() string {
+	switch f.Kind {
+	case Request:
+		return "inference.ModelInferRequest"
+	case Answer:
+		return "inference.ModelInferResponse"
+	case Stream:
+		return "inference.ModelStreamInferResponse"
+	default:
+		return f.Type
+	}
+}
+
+// Asked tells whether the caller sent it.
+func (f *Frame) Asked() bool { return f.Kind == Request || f.Kind == OtherAsked }
 
 // Kind says what a frame is.
 type Kind uint8
@@ -53,12 +73,13 @@ const (
 	fieldFrame    = 1
 	fieldComplete = 2
 
-	frameKind = 1
-	frameAt   = 2
-	frameSize = 3
-	frameData = 4
-	frameType = 5
-	frameCut  = 6
+	frameKind   = 1
+	frameAt     = 2
+	frameSize   = 3
+	frameData   = 4
+	frameType   = 5
+	frameCut    = 6
+	frameMasked = 7
 )
 
 func (c *Content) append(dst []byte) []byte {
@@ -78,7 +99,8 @@ func (f *Frame) append(dst []byte) []byte {
 	if f.Type != "" {
 		dst = protowire.AppendString(protowire.AppendTag(dst, frameType, protowire.BytesType), f.Type)
 	}
-	return appendNumber(dst, frameCut, flag(f.Cut))
+	dst = appendNumber(dst, frameCut, flag(f.Cut))
+	return appendNumber(dst, frameMasked, flag(f.Masked))
 }
 
 func appendNumber(dst []byte, num protowire.Number, n uint64) []byte {
@@ -128,6 +150,8 @@ func decodeFrame(b []byte) (f Frame, err error) {
 			f.Type = string(v)
 		case frameCut:
 			f.Cut = n != 0
+		case frameMasked:
+			f.Masked = n != 0
 		}
 		return nil
 	})

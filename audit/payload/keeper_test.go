@@ -53,6 +53,9 @@ func TestKept(t *testing.T) {
 	if got := string(content.Frames[4].Message); got != "lost [SSN]" {
 		t.Errorf("error %q", got)
 	}
+	if f := content.Frames[0]; !f.Masked || !f.Asked() || f.TypeName() != "inference.ModelInferRequest" || !content.Frames[1].Masked {
+		t.Errorf("request %+v", f)
+	}
 }
 
 func TestKeptOfOthers(t *testing.T) {

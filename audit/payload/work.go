@@ -181,6 +181,12 @@ func mask(ctx context.Context, by Masker, c *Content, ended bool, found func(str
 	}
 	var stream []*Frame
 	var answers [][]byte
+	n := 0
+	count := func(entity string, value []byte) {
+		if n++; found != nil {
+			found(entity, value)
+		}
+	}
 	for i := range c.Frames {
 		f := &c.Frames[i]
 		if f.Cut {
@@ -190,19 +196,22 @@ func mask(ctx context.Context, by Masker, c *Content, ended bool, found func(str
 			stream, answers = append(stream, f), append(answers, f.Message)
 			continue
 		}
-		if refused := maskFrame(ctx, by, f, found); refused != nil {
+		before := n
+		if refused := maskFrame(ctx, by, f, count); refused != nil {
 			return refused
 		}
+		f.Masked = n > before
 	}
 	if len(stream) == 0 {
 		return nil
 	}
-	masked, refused := by.Answers(ctx, answers, ended, found)
+	before := n
+	masked, refused := by.Answers(ctx, answers, ended, count)
 	if refused != nil {
 		return refused
 	}
 	for i, f := range stream {
-		f.Message = masked[i]
+		f.Message, f.Masked = masked[i], n > before
 	}
 	return nil
 }
