@@ -28,6 +28,10 @@ type Rules struct {
 	Masking *masking.Policy
 	// Asking says who may ask ahead for what no role gives.
 	Asking *approval.Policy
+	// Guarding and Entries are the guards and the access entries as written, in
+	// order, for who looks at the policy.
+	Guarding []guard.Guard
+	Entries  []approval.Entry
 }
 
 // RulesOptions are what [ReadRules] has to know beside the files.
@@ -106,6 +110,10 @@ func (r *rulesReader) read(path string) {
 
 func (r *rulesReader) compile() *Rules {
 	rules := new(Rules)
+	for i := range r.guards {
+		rules.Guarding = append(rules.Guarding, r.guards[i].Document.Guards...)
+		rules.Entries = append(rules.Entries, r.asking[i].Document.Access...)
+	}
 	var ofPolicy []policy.Problem
 	rules.Policy, ofPolicy = policy.Compile(r.access, policy.Options{Sources: r.options.Sources})
 	for _, p := range ofPolicy {

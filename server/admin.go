@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/config"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/interceptors"
@@ -85,8 +87,26 @@ func (s *Server) backendsNow() []*pb.Backend {
 	return all
 }
 
-// rulesNow are the parts of the policy beside roles.
-func (s *Server) rulesNow() admin.Rules { return admin.Rules{} }
+// rulesNow are the parts of the policy beside roles, as written.
+func (s *Server) rulesNow() (out admin.Rules) {
+	rules := s.state.Load().cfg.Rules
+	for i := range rules.Guarding {
+		g := &rules.Guarding[i]
+		shown := &pb.Guard{Id: g.Name, Verbs: g.Verbs, Models: g.Models, Observe: g.Observe, Outcome: pb.GuardOutcome_GUARD_OUTCOME_DENY}
+		if a := g.Approve; a != nil {
+			shown.Outcome = pb.GuardOutcome_GUARD_OUTCOME_APPROVE
+			shown.Terms = admin.Terms(access.Terms{By: a.By, Count: a.Count, Within: a.Within, Grant: a.Grant, Mode: a.Mode, Scope: a.Scope, Uses: a.Uses})
+		}
+		out.Guards = append(out.Guards, shown)
+	}
+	for i := range rules.Entries {
+		e := &rules.Entries[i]
+		out.Access = append(out.Access, &pb.AccessEntry{
+			Id: fmt.Sprintf("access[%d]", i), Models: e.Models, Verbs: e.Verbs, Groups: e.For, By: e.By, Max: durationpb.New(e.Max),
+		})
+	}
+	return out
+}
 
 // compile reads policy files that were sent. What one of them names (a list of words,
 // say) has to be sent too: nothing of this machine is read.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -207,5 +208,35 @@ func TestNoHeaderBecomesAnIdentity(t *testing.T) {
 	}
 	if code, _, _ := d.ask("", "GET", "/v1/policy?access_token="+strings.TrimPrefix(token, "Bearer "), ""); code != 401 {
 		t.Errorf("a token in the query: %d", code)
+	}
+}
+
+// TestAnAdministratorSeesWhatIsInForce: the policy with its guards, and the backends.
+func TestAnAdministratorSeesWhatIsInForce(t *testing.T) {
+	d := openDesk(t)
+	code, text, _ := d.ask("alice", "GET", "/v1/policy", "")
+	for _, want := range []string{`"id":"unload-prod"`, `"outcome":"GUARD_OUTCOME_APPROVE"`, `"within":"900s"`, `"id":"access[0]"`, `"max":"14400s"`, `"id":"auditor"`} {
+		if code != 200 || !strings.Contains(text, want) {
+			t.Errorf("%d %s\nlacks %s", code, text, want)
+		}
+	}
+	if code, text, _ := d.ask("alice", "GET", "/v1/backends", ""); code != 200 || !strings.Contains(text, `"id":"models"`) {
+		t.Errorf("%d %s", code, text)
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"a policy that allows less": {"roles: {}", `"changes":[{`},
+		"one that is wrong":         {"roles: {x: [{models: [], verbs: [lod]}]}", `"place":"p.yaml:1:`},
+		"one that names a file":     {"roles: {}\nmasking: [{name: m, models: ['*'], entities: [PROJECT], action: redact}]\ndetectors: [{name: PROJECT, dictionary: /etc/passwd}]", "was not sent along"},
+	} {
+		body, err := json.Marshal(map[string]any{
+			"files": []map[string]string{{"name": "p.yaml", "text": c.text}},
+			"calls": []map[string]any{{"id": "1", "subject": map[string]any{"groups": []string{"model-viewer"}}, "verb": "infer", "model": "simple"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, text, _ := d.ask("alice", "POST", "/v1/policy:dryRun", string(body)); code != 200 || !strings.Contains(text, c.says) || strings.Contains(text, "root:") {
+			t.Errorf("%s: %d %s", name, code, text)
+		}
 	}
 }
