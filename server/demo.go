@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/demo/issuer"
 	"github.com/sluice-gateway/sluice/demo/models"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
 // DemoOptions are what [RunDemo] can be told.
@@ -167,11 +169,25 @@ func writeDemo(dir string, o DemoOptions, url, backend string) (string, error) {
 			"Store": filepath.Join(dir, "sluice.db"),
 		}),
 		render(filepath.Join(dir, "policy.yaml"), demoPolicy, map[string]string{"Issuer": url}),
+		freshKey(filepath.Join(dir, "sluice.key")), freshKey(filepath.Join(dir, "tokens.key")),
 	)
 	return path, err
 }
 
 const private fs.FileMode = 0o600
+
+// freshKey writes a key where there is none.
+func freshKey(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, private)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, secret.NewKey()+"\n")
+	return errors.Join(err, f.Close())
+}
 
 func render(path, text string, values map[string]string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, private)
