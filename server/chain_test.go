@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,7 @@ import (
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
 	"github.com/sluice-gateway/sluice/session"
+	"github.com/sluice-gateway/sluice/store/storetest"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -61,12 +63,14 @@ func newBenchWith(t testing.TB, audit string) *bench {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"policy.yaml": `{roles: {viewer: [{models: ["*"], verbs: [infer]}]}, bindings: [{role: viewer, groups: [model-viewer]}],
-			guards: [{name: closed, verbs: [infer], models: [guarded], when: "size > 0", deny: "the model is closed"}],
+			guards: [{name: closed, verbs: [infer], models: [guarded], when: "size > 0", deny: "the model is closed"},
+				{name: asking, verbs: [infer], models: [asked], approve: {by: [approvers], mode: ask}}],
 			masking: [{name: pii, models: [masked], entities: [EMAIL]}]}`,
 		"sluice.yaml": `
 server: { limits: { in_flight: 1MiB, in_flight_per_principal: 1MiB } }
 identity: { oidc: [ { name: demo, issuer: "` + iss.URL() + `", audiences: [sluice] } ] }
 backends: [ { name: a, type: triton, addresses: ["127.0.0.1:1"], models: ["*"] } ]
+store: { sqlite: kept.db } # which is in memory here
 policy: [policy.yaml]
 ` + audit,
 	} {
@@ -78,7 +82,9 @@ policy: [policy.yaml]
 	if cfg == nil {
 		t.Fatal(problems)
 	}
-	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg, nil)
+	kept := storetest.NewMemory()
+	t.Cleanup(func() { _ = kept.Close() })
+	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg, kept)
 	if err := b.server.openAudit(t.Context(), cfg, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +95,10 @@ policy: [policy.yaml]
 	}
 	b.server.take(state)
 	t.Cleanup(b.server.close)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { b.server.approvals.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
 	return b
 }
 
@@ -211,6 +221,13 @@ var duties = map[string]func(b *bench, c *interceptors.Chain, kind string) error
 		}
 		return want(err, codes.PermissionDenied, "the model is closed")
 	},
+	"approval": func(b *bench, c *interceptors.Chain, kind string) error {
+		err := b.try(c, kind, "bob", askedModel(), nothing)
+		if refused := new(access.MessageError); kind == "stream" && errors.As(err, &refused) {
+			err = interceptors.ToStatus(refused)
+		}
+		return want(err, codes.FailedPrecondition, "needs approval by group approvers")
+	},
 	"intent": func(b *bench, c *interceptors.Chain, kind string) error {
 		intents := func() (n int) {
 			for range b.server.audit.Log().Search(b.t.Context(), audit.Query{Kinds: []audit.Kind{audit.KindIntent}, Model: "simple"}) {
@@ -238,6 +255,10 @@ const unmasked = "jane.doe@example.com can't be found"
 
 func maskedModel() *inference.ModelInferRequest {
 	return &inference.ModelInferRequest{ModelName: "masked"}
+}
+
+func askedModel() *inference.ModelInferRequest {
+	return &inference.ModelInferRequest{ModelName: "asked"}
 }
 
 func guardedModel() *inference.ModelInferRequest {

@@ -84,7 +84,7 @@ func (b *bench) httpRequest(kind string, m *inference.ModelInferRequest) *http.R
 
 var codeOf = map[int]codes.Code{
 	http.StatusUnauthorized: codes.Unauthenticated, http.StatusForbidden: codes.PermissionDenied, http.StatusTooManyRequests: codes.ResourceExhausted,
-	http.StatusInternalServerError: codes.Internal, http.StatusServiceUnavailable: codes.Unavailable, http.StatusBadRequest: codes.InvalidArgument,
+	http.StatusInternalServerError: codes.Internal, http.StatusServiceUnavailable: codes.Unavailable, http.StatusBadRequest: codes.InvalidArgument, http.StatusConflict: codes.FailedPrecondition,
 }
 
 // statusOf makes of an HTTP answer the status that gRPC would have had.
