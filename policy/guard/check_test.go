@@ -25,7 +25,7 @@ func TestCheck(t *testing.T) {
 		"an empty exception":      {`except: [""]`, "guards[0].except[0]: an empty group"},
 		"an unknown kind":         {`kinds: [robot]`, "guards[0].kinds[0]: must be user or service"},
 
-		"a variable that is not there": {`when: "parametres.x == 1"`, "guards[0].when: 1:1: undeclared reference to 'parametres'"},
+		"a variable that is not there": {`when: "parametres.x == 1"`, "guards[0].when: 1:1: undeclared reference to 'parametres' (did you mean \"parameters\"?)"},
 		"a field that is not there":    {`when: "inputs.exists(i, i.nmae == 'x')"`, "guards[0].when: 1:19: undefined field 'nmae'"},
 		"a field of the configuration": {`verbs: [load_override], when: "override.config.bakend == 'x'"`, "guards[0].when: 1:16: undefined field 'bakend'"},
 		"the wrong type":               {`when: "size > 'x'"`, "guards[0].when: 1:6: found no matching overload for '_>_'"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/gen/inference"
 )
 
@@ -153,10 +155,27 @@ func placed(errs []*cel.Error) error {
 	const shown = 3
 	var all []string
 	for _, e := range errs[:min(len(errs), shown)] {
-		message := strings.TrimSuffix(e.Message, " (in container '')")
-		all = append(all, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, strings.Join(strings.Fields(message), " ")))
+		all = append(all, fmt.Sprintf("%d:%d: %s", e.Location.Line(), e.Location.Column()+1, said(e.Message)))
 	}
 	return errors.New(strings.Join(all, "; "))
+}
+
+var undeclared = regexp.MustCompile(`^undeclared reference to '([^'.]+)`)
+
+// said is a message of the checker's on one line, with our own guess at which name
+// was meant: the checker's hangs on the order of a map.
+func said(message string) string {
+	message, _, _ = strings.Cut(strings.Join(strings.Fields(message), " "), " (")
+	if m := undeclared.FindStringSubmatch(message); m != nil {
+		var known []string
+		for name := range variables {
+			first, _, _ := strings.Cut(name, ".")
+			known = append(known, first)
+		}
+		slices.Sort(known)
+		message += access.DidYouMean(m[1], known)
+	}
+	return message
 }
 
 // analyse finds what the expression reads, and refuses what can only be known to
