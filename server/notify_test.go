@@ -1,0 +1,198 @@
+package server_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/sluice-gateway/sluice/access"
+	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
+	"github.com/sluice-gateway/sluice/notify"
+	"github.com/sluice-gateway/sluice/store/sqlite"
+)
+
+// mailbox is a server that remembers what was posted to each of its paths.
+type mailbox struct {
+	*httptest.Server
+	mu  sync.Mutex
+	got map[string][]string
+}
+
+func openMailbox(t *testing.T) *mailbox {
+	t.Helper()
+	m := &mailbox{got: make(map[string][]string)}
+	m.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.got[r.URL.Path] = append(m.got[r.URL.Path], r.Header.Get("Sluice-Event")+" "+string(body))
+	}))
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *mailbox) all(path string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.Join(m.got[path], "\n")
+}
+
+// slackDesk is a desk with a Slack app, and the links of its store.
+type slackDesk struct {
+	*desk
+	mail  *mailbox
+	links *notify.Links
+	n     int
+}
+
+func openSlackDesk(t *testing.T) *slackDesk {
+	t.Helper()
+	s := &slackDesk{mail: openMailbox(t)}
+	t.Setenv("SLUICE_TEST_SLACK", s.mail.URL+"/slack")
+	t.Setenv("SLUICE_TEST_SIGNING", "hunter3")
+	path := filepath.Join(t.TempDir(), "sluice.db")
+	s.desk = openDesk(t, func(c *setup) {
+		_, after, _ := strings.Cut(c.extra, "\n") // less its store
+		c.extra = fmt.Sprintf("store: { sqlite: %q }\n", path) + after + `
+notify:
+  - { name: hook, webhook: { url: "` + s.mail.URL + `/hook", secret: "${SLUICE_TEST_SIGNING}" } }
+  - { name: ops, slack: { url: "${SLUICE_TEST_SLACK}", signing_secret: "${SLUICE_TEST_SIGNING}" }, events: [requested], page: "https://sluice.example" }
+`
+	})
+	kept, err := sqlite.Open(t.Context(), path) // as another process would
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
+	s.links = notify.NewLinks(kept)
+	return s
+}
+
+// link links a Slack user to one of the demo's people.
+func (s *slackDesk) link(user, name string, groups ...string) {
+	s.t.Helper()
+	code, err := s.links.Code(s.t.Context(), notify.Outsider{Channel: "ops", Team: "T1", User: user, For: time.Hour})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	who := &access.Principal{Issuer: s.issuer.URL(), Subject: name, Source: "demo", Name: name, Kind: access.User, Groups: groups}
+	if _, err := s.links.Link(s.t.Context(), code, who); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// press presses a button, as Slack does.
+func (s *slackDesk) press(action, user, request string) int {
+	s.t.Helper()
+	s.n++
+	body := url.Values{"payload": {fmt.Sprintf(`{"type":"block_actions","trigger_id":"%d","user":{"id":%q,"team_id":"T1"},"actions":[{"action_id":%q,"value":%q}]}`, s.n, user, action, request)}}.Encode()
+	stamp := fmt.Sprint(time.Now().Unix())
+	mac := hmac.New(sha256.New, []byte("hunter3"))
+	_, _ = mac.Write([]byte("v0:" + stamp + ":" + body))
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.Console+"/v1/slack/actions", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Slack-Request-Timestamp", stamp)
+	r.Header.Set("X-Slack-Signature", "v0="+hex.EncodeToString(mac.Sum(nil)))
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// TestPeopleAreToldAndDecideInSlack: what waits is told by webhook and in Slack,
+// and a button lets it go for who may, and for nobody else.
+func TestPeopleAreToldAndDecideInSlack(t *testing.T) {
+	s := openSlackDesk(t)
+	over := s.unload("prod-simple")
+	a := s.pending("prod-simple")
+	eventually(t, "the notifications", func() bool {
+		return strings.Contains(s.mail.all("/hook"), "requested ") && strings.Contains(s.mail.all("/slack"), "sluice_approve")
+	})
+	if told := s.mail.all("/slack"); !strings.Contains(told, "alice asks to unload prod-simple") || !strings.Contains(told, "https://sluice.example/approvals/"+a.GetId()) {
+		t.Errorf("Slack is told %s", told)
+	}
+	s.link("UA", "alice", "model-admin", "auditors")
+	s.link("UD", "dana", "model-viewer", "pii-readers")
+	s.link("UC", "carol", "approvers")
+	for _, user := range []string{"UX", "UA", "UD"} { // a stranger, who asked herself, somebody who may not
+		if code := s.press("sluice_approve", user, a.GetId()); code != 200 {
+			t.Errorf("%s presses: %d", user, code)
+		}
+		if now := s.pending("prod-simple"); now.GetState() != pb.ApprovalState_APPROVAL_STATE_PENDING || now.GetHeldCalls() != 1 {
+			t.Fatalf("%s has decided: %v", user, now)
+		}
+	}
+	if code := s.press("sluice_approve", "UC", a.GetId()); code != 200 {
+		t.Errorf("carol presses: %d", code)
+	}
+	if err := wait(t, over); err != nil {
+		t.Errorf("the held call ended with %v; log: %s", err, s.Log.String())
+	}
+	eventually(t, "the news of the approval", func() bool { return strings.Contains(s.mail.all("/hook"), "approved ") })
+	if strings.Contains(s.mail.all("/slack"), "may now") {
+		t.Error("Slack is told of what it did not ask for")
+	}
+	// The button's call has its record, as everybody's.
+	if log := s.Log.String(); !strings.Contains(log, `"door":"slack"`) {
+		t.Errorf("log: %s", log)
+	}
+	if text := s.scrape(); !strings.Contains(text, `sluice_notifications_total{channel="hook",result="sent"} 2`) || !strings.Contains(text, "sluice_store_up 1") {
+		t.Errorf("metrics: %s", text)
+	}
+}
+
+// TestEndedPersonDecidesNothingInSlack: who is kept out is kept out here too.
+func TestEndedPersonDecidesNothingInSlack(t *testing.T) {
+	s := openSlackDesk(t)
+	over := s.unload("prod-simple")
+	a := s.pending("prod-simple")
+	s.link("UC", "carol", "approvers")
+	if _, err := pb.NewSessionServiceClient(s.admin).KillSession(s.as("alice"), &pb.KillSessionRequest{
+		Target: &pb.KillSessionRequest_Principal{Principal: s.issuer.URL() + "#carol"}, Reason: "has left",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.press("sluice_approve", "UC", a.GetId()); code != 200 {
+		t.Errorf("carol presses: %d", code)
+	}
+	select {
+	case err := <-over:
+		t.Errorf("who was ended has approved: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if _, err := pb.NewApprovalServiceClient(s.admin).Deny(s.as("alice"), &pb.DenyRequest{Id: a.GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	_ = wait(t, over)
+}
+
+// TestVouchersAreNobodysElse: the word that vouches for Slack's people is no token
+// for a caller.
+func TestVouchersAreNobodysElse(t *testing.T) {
+	s := openSlackDesk(t)
+	for _, token := range []string{"sluice-voucher:", "sluice-voucher:ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+		if _, err := pb.NewIdentityServiceClient(s.admin).WhoAmI(ctx, &pb.WhoAmIRequest{}); reasonOf(err) != access.ReasonTokenInvalid {
+			t.Errorf("%s: %v", token, err)
+		}
+	}
+}
