@@ -100,6 +100,11 @@ func TestProblems(t *testing.T) {
 		{"hash as a word", text("action: hash"), nil, "masking[0].action: hash needs a setting"},
 		{"hash with a key that is not there", text("action: { hash: { key: '${NOT_THERE}' } }"), nil, "masking[0].action.hash.key: environment variable NOT_THERE is not set"},
 		{"hash with a short key", text("action: { hash: { key: '${SHORT_KEY}' } }"), nil, "masking[0].action.hash.key: the key has 5 bytes"},
+		{"tokenize without a key", text("action: { tokenize: {} }"), nil, "masking[0].action.tokenize.key: tokenize needs a key"},
+		{"tokenize as a word", text("action: tokenize"), nil, `masking[0].action: tokenize needs a setting: write { tokenize: { key: "${NAME}" } }`},
+		{"tokenize with a short key", text("action: { tokenize: { key: '${SHORT_KEY}' } }"), nil, "masking[0].action.tokenize.key: the key has 5 bytes"},
+		{"tokens kept for no time", text(`action: { tokenize: { key: "${MASK_KEY}", keep: 1s } }`), nil, "masking[0].action.tokenize.keep: must be at least 1m0s"},
+		{"tokens of numbers", numbers(`action: { tokenize: { key: "${MASK_KEY}" } }`), nil, "masking[0].entities: entities is empty"},
 		{"partial of too much", text("action: { partial: { keep_last: 5 } }"), nil, "masking[0].action.partial.keep_last: must be from 1 to 4"},
 		{"long replacement", text("action: { replace: " + strings.Repeat("x", 1025) + " }"), nil, "masking[0].action.replace: must be UTF-8 of at most"},
 		{"negative round", numbers("action: { round: -1 }"), nil, "masking[0].action.round: must be from 0 to 15"},
@@ -149,6 +154,7 @@ func TestProblems(t *testing.T) {
 		{"presidio in JSON", presidio("url: 'http://p'") + "\n" + rule("format: json, entities: [P]"), nil, "masking[0].entities[0]: P asks an analyzer service"},
 	}
 	t.Setenv("SHORT_KEY", "short")
+	t.Setenv("MASK_KEY", "a key of enough bytes")
 	opts := masking.Options{
 		ReadFile: func(string) ([]byte, error) { return nil, errors.New("no such file") },
 		Analyzer: func(masking.Presidio) (masking.Analyzer, error) { return analyzer(nil), nil },

@@ -192,8 +192,12 @@ func (t *Tokens) mayAsk(who *access.Principal, n int) bool {
 
 // IsToken tells whether a text has the form of a token.
 func IsToken(text string) bool {
-	entity, rest, found := strings.Cut(text, "_tok_")
-	return found && entity != "" && len(text) <= 256 && len(rest) == 26 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") == "" &&
+	at := strings.LastIndex(text, "_tok_")
+	if at < 0 {
+		return false
+	}
+	entity, rest := text[:at], text[at+len("_tok_"):]
+	return entity != "" && len(text) <= 256 && len(rest) == 26 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") == "" &&
 		strings.Trim(entity, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
