@@ -3,10 +3,15 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/rest/inprocess"
@@ -16,6 +21,8 @@ import (
 type Door struct {
 	conn *inprocess.Conn
 	mux  *runtime.ServeMux
+	// document is the OpenAPI document of what is served.
+	document []byte
 }
 
 var _ http.Handler = (*Door)(nil)
@@ -34,13 +41,29 @@ func New(handlers map[string]grpc.StreamHandler) (*Door, error) {
 		pb.RegisterIdentityServiceHandlerClient(ctx, d.mux, pb.NewIdentityServiceClient(conn)),
 		pb.RegisterSecretServiceHandlerClient(ctx, d.mux, pb.NewSecretServiceClient(conn)),
 		pb.RegisterBackendServiceHandlerClient(ctx, d.mux, pb.NewBackendServiceClient(conn)),
-		// After the gateway's own of the same path, which it so takes the place of.
-		d.mux.HandlePath(http.MethodGet, "/v1/approvals:watch", d.watch),
 	)
-	if err != nil {
+	services := servicesOf(handlers)
+	err = errors.Join(err, d.streams(services)) // after the gateway's own of the same paths, whose place they take
+	var wrong error
+	d.document, wrong = document(services)
+	if err = errors.Join(err, wrong); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// servicesOf are the services that handlers belong to, sorted by name.
+func servicesOf(handlers map[string]grpc.StreamHandler) (all []protoreflect.ServiceDescriptor) {
+	seen := make(map[string]bool)
+	for _, method := range slices.Sorted(maps.Keys(handlers)) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+		if service, ok := found.(protoreflect.ServiceDescriptor); ok && err == nil && !seen[name] {
+			seen[name] = true
+			all = append(all, service)
+		}
+	}
+	return all
 }
 
 // newMux returns grpc-gateway's mux, which routes and writes answers; headers,
@@ -70,21 +93,25 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	if r.URL.EscapedPath() == "/healthz" {
-		x.health()
+	switch r.URL.EscapedPath() {
+	case "/healthz":
+		x.page("text/plain; charset=utf-8", []byte("ok\n"))
+		return
+	case "/v1/openapi.json":
+		x.page(applicationJSON, d.document)
 		return
 	}
 	d.mux.ServeHTTP(x, x.request())
 }
 
-// health says that the process answers, to anybody.
-func (x *exchange) health() {
+// page answers what everybody may see: that the process answers, and what it serves.
+func (x *exchange) page(contentType string, text []byte) {
 	if x.http.Method != http.MethodGet && x.http.Method != http.MethodHead {
 		x.fail(errMethod)
 		return
 	}
-	x.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = x.Write([]byte("ok\n"))
+	x.Header().Set("Content-Type", contentType)
+	_, _ = x.Write(text)
 }
 
 // SameSite refuses what a browser sends for a page of another site: nothing here is
