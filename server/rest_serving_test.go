@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,9 +128,21 @@ func TestHeadersThatAreTooLongAreRefused(t *testing.T) {
 	if status != http.StatusBadRequest {
 		t.Errorf("80 KiB of metadata: %d", status)
 	}
-	status, _, _ = g.web("bob", http.MethodGet, "/v2/models/simple", "", "X-Large", strings.Repeat("x", 200<<10))
-	if status != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("200 KiB of headers: %d", status)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+g.REST+"/v2/models/simple", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Large", strings.Repeat("x", 200<<10))
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return // net/http does not read the rest: what it says is lost to a client that still writes
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("200 KiB of headers: %d", resp.StatusCode)
 	}
 }
 
