@@ -131,7 +131,7 @@ type Query struct {
 	Since, Until time.Time
 	Replica      string
 	Kinds        []Kind // any of them
-	// Principal is "issuer#subject", or the subject alone.
+	// Principal is "issuer#subject", or the subject alone if there is no "#" in it.
 	Principal string
 	Group     string
 	Model     string

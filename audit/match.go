@@ -19,8 +19,15 @@ func is(want, have string) bool { return want == "" || want == have }
 
 func (q *Query) byWhom(r *Record) bool {
 	return is(q.Replica, r.Replica) && is(q.Session, r.Session) && is(q.Call, r.Call) &&
-		(q.Principal == "" || q.Principal == r.Subject || strings.Contains(q.Principal, "#") && q.Principal == r.PrincipalID()) &&
+		q.principal(r) &&
 		(q.Group == "" || slices.Contains(r.Groups, q.Group))
+}
+
+func (q *Query) principal(r *Record) bool {
+	if strings.Contains(q.Principal, "#") {
+		return q.Principal == r.PrincipalID()
+	}
+	return is(q.Principal, r.Subject)
 }
 
 func (q *Query) ofWhat(r *Record) bool {

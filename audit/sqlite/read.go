@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -55,9 +56,17 @@ func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit
 	if err != nil {
 		return nil, l.damaged(c.first, c.n, err)
 	}
-	body, err := l.expand.DecodeAll(block, nil)
+	room, _ := l.rooms.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	body, err := l.expand.DecodeAll(block, (*room)[:0])
 	if err != nil {
 		return nil, l.damaged(c.first, c.n, err)
+	}
+	if c.at != nil { // what is found is copied; else it is most of it, and kept as it is
+		*room = body
+		defer l.rooms.Put(room)
 	}
 	entries, err := unpack(c.first, body, leaves, int(c.n), c.at)
 	if err != nil {
@@ -66,15 +75,22 @@ func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit
 	return entries, nil
 }
 
-// unpack is the inverse of pack. With places, the others' entries are left empty.
+func many(n int, at []int) int {
+	if at == nil {
+		return n
+	}
+	return len(at)
+}
+
+// unpack is the inverse of pack. With places, it gives copies of those entries alone.
 // The bytes are not compared with their hashes: that is for a verification, which
 // wants to see both.
 func unpack(first int64, body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
 	if len(leaves) != n*hashSize {
 		return nil, errBlock
 	}
-	entries := make([]audit.Entry, n)
-	for i := range entries {
+	entries := make([]audit.Entry, 0, many(n, at))
+	for i := range n {
 		size, k := binary.Uvarint(body)
 		if k <= 0 || size > uint64(len(body)-k) {
 			return nil, errBlock
@@ -84,11 +100,14 @@ func unpack(first int64, body, leaves []byte, n int, at []int) ([]audit.Entry, e
 		if !wanted(at, i) {
 			continue
 		}
+		if at != nil {
+			b = bytes.Clone(b)
+		}
 		r, err := audit.Decode(b)
 		if err != nil {
 			return nil, err
 		}
-		entries[i] = audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:]), Place: uint64(first) + uint64(i)}
+		entries = append(entries, audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:]), Place: uint64(first) + uint64(i)})
 	}
 	if len(body) != 0 {
 		return nil, errBlock

@@ -100,12 +100,10 @@ func termsFor(q *audit.Query) (sets [][]int64) {
 		}
 		sets = append(sets, set)
 	}
-	if q.Principal != "" {
-		set := []int64{term(ofSubject, q.Principal)}
-		if _, subject, ok := strings.Cut(q.Principal, "#"); ok {
-			set = append(set, term(ofSubject, subject))
-		}
-		sets = append(sets, set)
+	if _, subject, ok := strings.Cut(q.Principal, "#"); ok {
+		text(ofSubject, subject)
+	} else {
+		text(ofSubject, q.Principal)
 	}
 	text(ofApprover, q.Approver)
 	text(ofGuard, q.Guard)
@@ -153,7 +151,7 @@ func (s *search) step(ctx context.Context) (found []audit.Found, err error) {
 	if len(s.todo) == 0 && !s.query.Oldest {
 		entries, err := s.readHeadRows(ctx, tx)
 		if err != nil || len(entries) > 0 {
-			found := s.passing(ctx, tx, entries, nil)
+			found := s.passing(ctx, tx, entries)
 			s.next = s.headFirst(entries)
 			return found, s.check(err)
 		}
@@ -170,21 +168,37 @@ func (s *search) step(ctx context.Context) (found []audit.Found, err error) {
 			return nil, nil
 		}
 		entries, err := s.readHeadRows(ctx, tx)
-		return s.passing(ctx, tx, entries, nil), err
+		return s.passing(ctx, tx, entries), err
 	}
+	for n := 0; n < atOnce && len(s.todo) > 0 && len(found) < enough && err == nil; n++ {
+		var more []audit.Found
+		more, err = s.segment(ctx, tx)
+		found = append(found, more...)
+	}
+	return found, s.check(err)
+}
+
+// atOnce is how many segments are read in one transaction, and enough after how
+// many records found it is not gone on in it.
+const (
+	atOnce = 16
+	enough = 64
+)
+
+// segment reads the next segment that was looked up.
+func (s *search) segment(ctx context.Context, tx *sql.Tx) ([]audit.Found, error) {
 	c := s.todo[0]
 	s.todo = s.todo[1:]
-	if s.query.Oldest {
-		defer func() { s.next = c.first + c.n }()
-	} else {
-		defer func() { s.next = c.first }()
-	}
 	entries, err := s.readSegment(ctx, tx, c)
-	return s.passing(ctx, tx, entries, c.at), err
+	found := s.passing(ctx, tx, entries)
+	if s.next = c.first; s.query.Oldest {
+		s.next = c.first + c.n
+	}
+	return found, err
 }
 
 // passing are the entries, in the order of the search, that the query asks for.
-func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry, at []int) (found []audit.Found) {
+func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry) (found []audit.Found) {
 	try := func(e *audit.Entry) {
 		seq := int64(e.Place) // not what the record says of itself: that may have been changed
 		if s.query.Oldest && seq < s.next || !s.query.Oldest && seq >= s.next || !s.query.Matches(e.Record) {
@@ -196,9 +210,7 @@ func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry,
 		found = append(found, audit.Found{Entry: *e, Cursor: strconv.FormatInt(seq, 10)})
 	}
 	for i := range entries {
-		if e := &entries[i]; e.Record != nil && wanted(at, i) {
-			try(e)
-		}
+		try(&entries[i])
 	}
 	if !s.query.Oldest {
 		slices.Reverse(found)

@@ -55,6 +55,7 @@ type Log struct {
 
 	compress *zstd.Encoder
 	expand   *zstd.Decoder
+	rooms    sync.Pool // of *[]byte, for expanded segments
 
 	mu      sync.Mutex // held while writing
 	conn    *sql.Conn
