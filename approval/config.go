@@ -11,14 +11,13 @@ import (
 // themselves.
 type Config struct {
 	// HeldPerPrincipal is how many calls of one principal may wait at once.
-	// Default: 16.
 	HeldPerPrincipal int `yaml:"held_per_principal"`
-	// Held is how many calls may wait at once in all. Default: 1000.
+	// Held is how many calls may wait at once in all.
 	Held int `yaml:"held"`
 	// PendingPerPrincipal is how many requests of one principal may be open at
-	// once. Default: 100.
+	// once.
 	PendingPerPrincipal int `yaml:"pending_per_principal"`
-	// Keep is how long decided requests and ended grants are kept. Default: 720h.
+	// Keep is how long decided requests and ended grants are kept.
 	Keep time.Duration `yaml:"keep"`
 	// BreakGlass bounds what people give themselves.
 	BreakGlass BreakGlassConfig `yaml:"break_glass"`
@@ -26,10 +25,9 @@ type Config struct {
 
 // BreakGlassConfig bounds what people give themselves.
 type BreakGlassConfig struct {
-	// Max is how long such a grant may last. Default: 1h.
+	// Max is how long such a grant may last.
 	Max time.Duration `yaml:"max"`
 	// PerPrincipal is how many of them one person may have within 24 hours.
-	// Default: 3.
 	PerPrincipal int `yaml:"per_principal"`
 }
 
