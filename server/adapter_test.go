@@ -26,6 +26,7 @@ func TestAParameterChoosesNoModelThatItsCallerMayNotUse(t *testing.T) {
 		{"one that he may infer on", bob, at, "adapter", ""},
 		{"one that she may not", nobody, at, "adapter", "may not use verb infer"},
 		{"one whose answers are masked", bob, at, "masked", "whose answers are masked"},
+		{"one that a guard is about", bob, at, "guarded", "which guards are about"},
 		{"one at another backend", bob, backends.Config{Name: "b"}, "adapter", "not a model of the same server"},
 		{"one whose name means another at the server", bob, backends.Config{Name: "a", Rename: map[string]string{"adapter": "other"}}, "adapter", "not a model of the same server"},
 		{"a path", bob, at, "../adapter", "walks a path"},
