@@ -38,8 +38,9 @@ type Result struct {
 	// Skipped says why it was not sent: nothing of it is kept, or not all.
 	Skipped string
 	// Masked tells that the request which was sent is the masked one: other answers
-	// are to be expected.
-	Masked bool
+	// are to be expected. MaskedAnswers tells that the recorded answers are masked:
+	// who may see more gets others.
+	Masked, MaskedAnswers bool
 	// Err is the error that it was answered with now.
 	Err         error
 	Differences []Difference
@@ -89,6 +90,7 @@ func again(ctx context.Context, c *Call, door Door, o Options) Result {
 	defer cancel()
 	begun := time.Now()
 	before, streamed := recordedAnswers(c)
+	out.MaskedAnswers = slices.ContainsFunc(c.Content.Frames, func(f payload.Frame) bool { return f.Masked && !f.Asked() })
 	var now []output
 	if streamed {
 		now, out.Err = all(door.Stream(ctx, req))

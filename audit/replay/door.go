@@ -30,7 +30,8 @@ func (d door) Stream(ctx context.Context, r *pb.ModelInferRequest) iter.Seq2[*pb
 		defer cancel() // ends the stream where who reads has enough
 		stream, err := d.client.ModelStreamInfer(ctx)
 		if err == nil {
-			err = errors.Join(stream.Send(r), stream.CloseSend())
+			_ = stream.Send(r) // why it failed is what Recv gives
+			_ = stream.CloseSend()
 		}
 		for err == nil {
 			var m *pb.ModelStreamInferResponse
