@@ -104,7 +104,7 @@ func (b *Backend) Invoke(ctx context.Context, method string, req, resp any, opts
 		return err
 	}
 	defer u.end()
-	return u.Invoke(u.show(ctx), method, req, resp, opts...)
+	return u.scrub(u.Invoke(u.show(ctx), method, req, resp, opts...))
 }
 
 // NewStream opens a stream that has a lease until it ends.
@@ -119,7 +119,7 @@ func (b *Backend) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 	inner, err := u.NewStream(u.show(ctx), desc, method, opts...)
 	if err != nil {
 		u.end()
-		return nil, err
+		return nil, u.scrub(err)
 	}
 	context.AfterFunc(ctx, u.end) // a stream that nobody reads to its end ends with its context
 	return &stream{ClientStream: inner, use: u}, nil
@@ -157,5 +157,5 @@ func (s *stream) RecvMsg(m any) error {
 	if err != nil {
 		s.use.end()
 	}
-	return err
+	return s.use.scrub(err)
 }

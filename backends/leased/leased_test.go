@@ -423,6 +423,34 @@ func TestTheServersOwnRefusal(t *testing.T) {
 	})
 }
 
+// TestAServerThatQuotesItsCredential does not tell it to callers.
+func TestAServerThatQuotesItsCredential(t *testing.T) {
+	for name, credential := range map[string]backends.CredentialConfig{
+		"bearer": {Stored: "gpu"}, "basic": {Stored: "basic"}, "headers": {Stored: "headers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				said := backendstest.Fail(codes.Unauthenticated, "token hunter2 of authorization: Bearer hunter2, Basic bWU6aHVudGVyMg== is bad")
+				s := play(t, credential, backendstest.Script{
+					"ServerMetadata": answers["ServerMetadata"], "ModelInfer": {backendstest.Receive(), said}, "ModelStreamInfer": {said},
+				})
+				s.put("basic", secret.Basic, "me:hunter2")
+				s.put("headers", secret.Headers, "x-key: hunter2")
+				stream, err := inference.NewGRPCInferenceServiceClient(s).ModelStreamInfer(as(t.Context(), nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = stream.Recv()
+				for _, err := range []error{s.infer(nil), err} {
+					if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "token [REDACTED] of authorization") {
+						t.Errorf("got %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestStoreAway: an open credential goes on, a closed one is a clear error.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
