@@ -114,11 +114,11 @@ func (s *source) body(in *wire.Intake) ([]byte, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, malformed("the body is compressed, which is not taken here")
 	}
-	if r.ContentLength > int64(most) {
-		return nil, malformed("the body is longer than %d bytes", most)
-	}
 	_ = s.x.control.SetReadDeadline(time.Now().Add(bodyTime))
 	defer func() { _ = s.x.control.SetReadDeadline(time.Time{}) }()
+	if r.ContentLength > int64(most) {
+		return nil, s.tooLong(most)
+	}
 	const step = 16 << 10
 	var body []byte
 	for {
@@ -131,7 +131,8 @@ func (s *source) body(in *wire.Intake) ([]byte, error) {
 		body = body[:n+got]
 		switch {
 		case len(body) > most:
-			return nil, malformed("the body is longer than %d bytes", most)
+			clear(body)
+			return nil, s.tooLong(most)
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && got < step:
 			return body, nil
 		case err != nil && r.Context().Err() != nil:
@@ -140,6 +141,13 @@ func (s *source) body(in *wire.Intake) ([]byte, error) {
 			return nil, malformed("the request's body can't be read")
 		}
 	}
+}
+
+// tooLong refuses a body. Some of the rest is read, so that most clients have sent
+// what they send and read why.
+func (s *source) tooLong(most int) error {
+	_, _ = io.CopyN(io.Discard, s.x.http.Body, 2*maxBody)
+	return malformed("the body is longer than %d bytes", most)
 }
 
 // checkType takes JSON and nothing else: a form of another site's page can't send
