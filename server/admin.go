@@ -33,6 +33,9 @@ func (s *Server) adminService(done <-chan struct{}) *admin.Service {
 	if s.approvals != nil { // a nil engine would be an interface that is not nil
 		o.Approvals = s.approvals
 	}
+	if s.notifying != nil {
+		o.Links = s.notifying.links
+	}
 	return admin.New(o)
 }
 

@@ -196,3 +196,47 @@ func TestVouchersAreNobodysElse(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkSlack goes the way of the people: what Slack shows is confirmed with a
+// login, and only then does it count.
+func TestLinkSlack(t *testing.T) {
+	s := openSlackDesk(t)
+	me := pb.NewIdentityServiceClient(s.admin)
+	code, err := s.links.Code(t.Context(), notify.Outsider{Channel: "ops", Team: "T1", User: "UC", Name: "carol.c", For: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := me.LinkSlack(s.as("carol"), &pb.LinkSlackRequest{Code: code}); err != nil || got.GetUserId() != "UC" || got.GetUserName() != "carol.c" || got.GetExpiresAt() != nil {
+		t.Errorf("whose is it: %v, %v", got, err)
+	}
+	over := s.unload("prod-simple")
+	a := s.pending("prod-simple")
+	if s.press("sluice_approve", "UC", a.GetId()); s.pending("prod-simple").GetHeldCalls() != 1 {
+		t.Error("a look has linked")
+	}
+	// The press has made another code; the one before is void.
+	if _, err := me.LinkSlack(s.as("carol"), &pb.LinkSlackRequest{Code: code, Confirm: true}); reasonOf(err) != access.ReasonNotFound {
+		t.Errorf("an old code: %v", err)
+	}
+	if code, err = s.links.Code(t.Context(), notify.Outsider{Channel: "ops", Team: "T1", User: "UC", For: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := me.LinkSlack(s.as("ci"), &pb.LinkSlackRequest{Code: code, Confirm: true}); err == nil {
+		t.Error("a service was linked")
+	}
+	if got, err := me.LinkSlack(s.as("carol"), &pb.LinkSlackRequest{Code: code, Confirm: true}); err != nil || got.GetExpiresAt() == nil {
+		t.Fatalf("link: %v, %v", got, err)
+	}
+	s.press("sluice_approve", "UC", a.GetId())
+	if err := wait(t, over); err != nil {
+		t.Errorf("the held call ended with %v", err)
+	}
+	if got, err := me.UnlinkSlack(s.as("carol"), &pb.UnlinkSlackRequest{}); err != nil || got.GetUnlinked() != 1 {
+		t.Errorf("unlink: %v, %v", got, err)
+	}
+	for _, bad := range []string{"", strings.Repeat("x", 101)} {
+		if _, err := me.LinkSlack(s.as("carol"), &pb.LinkSlackRequest{Code: bad}); reasonOf(err) != access.ReasonMalformed {
+			t.Errorf("a code of %d bytes: %v", len(bad), err)
+		}
+	}
+}

@@ -24,7 +24,7 @@ Which gateway is SLUICE_SERVER or --server, and who asks is the last
 		DisableFlagsInUseLine: true,
 	}
 	cmd.AddCommand(newApprovalsListCmd(), newApprovalsShowCmd(), newApprovalsWatchCmd(),
-		newDecideCmd("approve", "Agree to what waits", approveOne), newDecideCmd("deny", "Refuse what waits", denyOne))
+		newDecideCmd("approve", "Agree to what waits", approveOne), newDecideCmd("deny", "Refuse what waits", denyOne), newLinkSlackCmd(), newUnlinkSlackCmd())
 	return cmd
 }
 

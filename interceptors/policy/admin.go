@@ -11,9 +11,11 @@ import (
 // an identity only, and package services/admin decides; the verb is then what the
 // record calls the act.
 var adminRules = map[string]rule{
-	pb.IdentityService_GetLogin_FullMethodName: {asks: nothing[pb.GetLoginRequest]}, // open: see IsOpen
-	pb.IdentityService_WhoAmI_FullMethodName:   {asks: byService[pb.WhoAmIRequest](access.None)},
-	pb.PolicyService_CanI_FullMethodName:       {asks: byService[pb.CanIRequest](access.None)},
+	pb.IdentityService_GetLogin_FullMethodName:    {asks: nothing[pb.GetLoginRequest]}, // open: see IsOpen
+	pb.IdentityService_WhoAmI_FullMethodName:      {asks: byService[pb.WhoAmIRequest](access.None)},
+	pb.PolicyService_CanI_FullMethodName:          {asks: byService[pb.CanIRequest](access.None)},
+	pb.IdentityService_LinkSlack_FullMethodName:   {asks: byService[pb.LinkSlackRequest](access.None)},
+	pb.IdentityService_UnlinkSlack_FullMethodName: {asks: byService[pb.UnlinkSlackRequest](access.None)},
 
 	pb.ApprovalService_ListApprovals_FullMethodName: {asks: byService[pb.ListApprovalsRequest](access.None)},
 	pb.ApprovalService_GetApproval_FullMethodName:   {asks: byService[pb.GetApprovalRequest](access.None)},

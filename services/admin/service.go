@@ -70,6 +70,7 @@ type Options struct {
 	Approvals Approvals
 	Secrets   Secrets
 	Tokens    Tokens
+	Links     Links
 	// Logins says where people log in, Backends how the model servers are, Rules
 	// what else the policy holds: each as it is at the moment.
 	Logins   func() []*pb.LoginSource
@@ -128,6 +129,8 @@ func (s *Service) Handlers() map[string]grpc.UnaryHandler {
 		pb.PolicyService_DryRun_FullMethodName:          typed(s.dryRun),
 		pb.IdentityService_WhoAmI_FullMethodName:        typed(s.whoAmI),
 		pb.IdentityService_GetLogin_FullMethodName:      typed(s.getLogin),
+		pb.IdentityService_LinkSlack_FullMethodName:     typed(s.linkSlack),
+		pb.IdentityService_UnlinkSlack_FullMethodName:   typed(s.unlinkSlack),
 		pb.SecretService_PutSecret_FullMethodName:       typed(s.putSecret),
 		pb.SecretService_ListSecrets_FullMethodName:     typed(s.listSecrets),
 		pb.SecretService_RotateSecret_FullMethodName:    typed(s.rotateSecret),

@@ -10,6 +10,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -111,6 +112,221 @@ func (x *WhoAmIResponse) GetRoles() []string {
 	return nil
 }
 
+type LinkSlackRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Slack has shown.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Without it nothing is linked, and the answer says whose code it is: a code that
+	// somebody else has sent would let that one decide in the caller's name.
+	Confirm       bool `protobuf:"varint,2,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkSlackRequest) Reset() {
+	*x = LinkSlackRequest{}
+	mi := &file_sluice_v1_identity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkSlackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkSlackRequest) ProtoMessage() {}
+
+func (x *LinkSlackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_identity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkSlackRequest.ProtoReflect.Descriptor instead.
+func (*LinkSlackRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LinkSlackRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *LinkSlackRequest) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
+}
+
+type LinkSlackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry of notify that the user's buttons belong to.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	TeamId  string `protobuf:"bytes,2,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	UserId  string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// What Slack calls the user.
+	UserName string `protobuf:"bytes,4,opt,name=user_name,json=userName,proto3" json:"user_name,omitempty"`
+	// When the link ends; not set if nothing was linked.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkSlackResponse) Reset() {
+	*x = LinkSlackResponse{}
+	mi := &file_sluice_v1_identity_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkSlackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkSlackResponse) ProtoMessage() {}
+
+func (x *LinkSlackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_identity_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkSlackResponse.ProtoReflect.Descriptor instead.
+func (*LinkSlackResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LinkSlackResponse) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *LinkSlackResponse) GetTeamId() string {
+	if x != nil {
+		return x.TeamId
+	}
+	return ""
+}
+
+func (x *LinkSlackResponse) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *LinkSlackResponse) GetUserName() string {
+	if x != nil {
+		return x.UserName
+	}
+	return ""
+}
+
+func (x *LinkSlackResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+type UnlinkSlackRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlinkSlackRequest) Reset() {
+	*x = UnlinkSlackRequest{}
+	mi := &file_sluice_v1_identity_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlinkSlackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlinkSlackRequest) ProtoMessage() {}
+
+func (x *UnlinkSlackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_identity_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlinkSlackRequest.ProtoReflect.Descriptor instead.
+func (*UnlinkSlackRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{4}
+}
+
+type UnlinkSlackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many links there were.
+	Unlinked      int32 `protobuf:"varint,1,opt,name=unlinked,proto3" json:"unlinked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlinkSlackResponse) Reset() {
+	*x = UnlinkSlackResponse{}
+	mi := &file_sluice_v1_identity_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlinkSlackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlinkSlackResponse) ProtoMessage() {}
+
+func (x *UnlinkSlackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_identity_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlinkSlackResponse.ProtoReflect.Descriptor instead.
+func (*UnlinkSlackResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnlinkSlackResponse) GetUnlinked() int32 {
+	if x != nil {
+		return x.Unlinked
+	}
+	return 0
+}
+
 type GetLoginRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -119,7 +335,7 @@ type GetLoginRequest struct {
 
 func (x *GetLoginRequest) Reset() {
 	*x = GetLoginRequest{}
-	mi := &file_sluice_v1_identity_proto_msgTypes[2]
+	mi := &file_sluice_v1_identity_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -131,7 +347,7 @@ func (x *GetLoginRequest) String() string {
 func (*GetLoginRequest) ProtoMessage() {}
 
 func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_identity_proto_msgTypes[2]
+	mi := &file_sluice_v1_identity_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -144,7 +360,7 @@ func (x *GetLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginRequest.ProtoReflect.Descriptor instead.
 func (*GetLoginRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{2}
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{6}
 }
 
 type GetLoginResponse struct {
@@ -157,7 +373,7 @@ type GetLoginResponse struct {
 
 func (x *GetLoginResponse) Reset() {
 	*x = GetLoginResponse{}
-	mi := &file_sluice_v1_identity_proto_msgTypes[3]
+	mi := &file_sluice_v1_identity_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -169,7 +385,7 @@ func (x *GetLoginResponse) String() string {
 func (*GetLoginResponse) ProtoMessage() {}
 
 func (x *GetLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_identity_proto_msgTypes[3]
+	mi := &file_sluice_v1_identity_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -182,7 +398,7 @@ func (x *GetLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLoginResponse.ProtoReflect.Descriptor instead.
 func (*GetLoginResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{3}
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetLoginResponse) GetSources() []*LoginSource {
@@ -214,7 +430,7 @@ type LoginSource struct {
 
 func (x *LoginSource) Reset() {
 	*x = LoginSource{}
-	mi := &file_sluice_v1_identity_proto_msgTypes[4]
+	mi := &file_sluice_v1_identity_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -226,7 +442,7 @@ func (x *LoginSource) String() string {
 func (*LoginSource) ProtoMessage() {}
 
 func (x *LoginSource) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_identity_proto_msgTypes[4]
+	mi := &file_sluice_v1_identity_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -239,7 +455,7 @@ func (x *LoginSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginSource.ProtoReflect.Descriptor instead.
 func (*LoginSource) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{4}
+	return file_sluice_v1_identity_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LoginSource) GetId() string {
@@ -295,11 +511,24 @@ var File_sluice_v1_identity_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x18sluice/v1/identity.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19sluice/v1/principal.proto\"\x0f\n" +
+	"\x18sluice/v1/identity.proto\x12\tsluice.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/v1/principal.proto\"\x0f\n" +
 	"\rWhoAmIRequest\"Z\n" +
 	"\x0eWhoAmIResponse\x122\n" +
 	"\tprincipal\x18\x01 \x01(\v2\x14.sluice.v1.PrincipalR\tprincipal\x12\x14\n" +
-	"\x05roles\x18\x02 \x03(\tR\x05roles\"\x11\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\"@\n" +
+	"\x10LinkSlackRequest\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\aconfirm\x18\x02 \x01(\bR\aconfirm\"\xb7\x01\n" +
+	"\x11LinkSlackResponse\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x17\n" +
+	"\ateam_id\x18\x02 \x01(\tR\x06teamId\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x1b\n" +
+	"\tuser_name\x18\x04 \x01(\tR\buserName\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x14\n" +
+	"\x12UnlinkSlackRequest\"1\n" +
+	"\x13UnlinkSlackResponse\x12\x1a\n" +
+	"\bunlinked\x18\x01 \x01(\x05R\bunlinked\"\x11\n" +
 	"\x0fGetLoginRequest\"D\n" +
 	"\x10GetLoginResponse\x120\n" +
 	"\asources\x18\x01 \x03(\v2\x16.sluice.v1.LoginSourceR\asources\"\xf1\x01\n" +
@@ -310,10 +539,12 @@ const file_sluice_v1_identity_proto_rawDesc = "" +
 	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12B\n" +
 	"\x1ddevice_authorization_endpoint\x18\x05 \x01(\tR\x1bdeviceAuthorizationEndpoint\x12%\n" +
 	"\x0etoken_endpoint\x18\x06 \x01(\tR\rtokenEndpoint\x12\x1a\n" +
-	"\baudience\x18\a \x01(\tR\baudience2\xb8\x01\n" +
+	"\baudience\x18\a \x01(\tR\baudience2\x8c\x03\n" +
 	"\x0fIdentityService\x12M\n" +
 	"\x06WhoAmI\x12\x18.sluice.v1.WhoAmIRequest\x1a\x19.sluice.v1.WhoAmIResponse\"\x0e\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x12V\n" +
-	"\bGetLogin\x12\x1a.sluice.v1.GetLoginRequest\x1a\x1b.sluice.v1.GetLoginResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/loginB9Z7github.com/sluice-gateway/sluice/gen/sluice/v1;sluicev1b\x06proto3"
+	"\bGetLogin\x12\x1a.sluice.v1.GetLoginRequest\x1a\x1b.sluice.v1.GetLoginResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/login\x12d\n" +
+	"\tLinkSlack\x12\x1b.sluice.v1.LinkSlackRequest\x1a\x1c.sluice.v1.LinkSlackResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/me/slack:link\x12l\n" +
+	"\vUnlinkSlack\x12\x1d.sluice.v1.UnlinkSlackRequest\x1a\x1e.sluice.v1.UnlinkSlackResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/me/slack:unlinkB9Z7github.com/sluice-gateway/sluice/gen/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_identity_proto_rawDescOnce sync.Once
@@ -327,27 +558,37 @@ func file_sluice_v1_identity_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_identity_proto_rawDescData
 }
 
-var file_sluice_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_sluice_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_sluice_v1_identity_proto_goTypes = []any{
-	(*WhoAmIRequest)(nil),    // 0: sluice.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),   // 1: sluice.v1.WhoAmIResponse
-	(*GetLoginRequest)(nil),  // 2: sluice.v1.GetLoginRequest
-	(*GetLoginResponse)(nil), // 3: sluice.v1.GetLoginResponse
-	(*LoginSource)(nil),      // 4: sluice.v1.LoginSource
-	(*Principal)(nil),        // 5: sluice.v1.Principal
+	(*WhoAmIRequest)(nil),         // 0: sluice.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),        // 1: sluice.v1.WhoAmIResponse
+	(*LinkSlackRequest)(nil),      // 2: sluice.v1.LinkSlackRequest
+	(*LinkSlackResponse)(nil),     // 3: sluice.v1.LinkSlackResponse
+	(*UnlinkSlackRequest)(nil),    // 4: sluice.v1.UnlinkSlackRequest
+	(*UnlinkSlackResponse)(nil),   // 5: sluice.v1.UnlinkSlackResponse
+	(*GetLoginRequest)(nil),       // 6: sluice.v1.GetLoginRequest
+	(*GetLoginResponse)(nil),      // 7: sluice.v1.GetLoginResponse
+	(*LoginSource)(nil),           // 8: sluice.v1.LoginSource
+	(*Principal)(nil),             // 9: sluice.v1.Principal
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_sluice_v1_identity_proto_depIdxs = []int32{
-	5, // 0: sluice.v1.WhoAmIResponse.principal:type_name -> sluice.v1.Principal
-	4, // 1: sluice.v1.GetLoginResponse.sources:type_name -> sluice.v1.LoginSource
-	0, // 2: sluice.v1.IdentityService.WhoAmI:input_type -> sluice.v1.WhoAmIRequest
-	2, // 3: sluice.v1.IdentityService.GetLogin:input_type -> sluice.v1.GetLoginRequest
-	1, // 4: sluice.v1.IdentityService.WhoAmI:output_type -> sluice.v1.WhoAmIResponse
-	3, // 5: sluice.v1.IdentityService.GetLogin:output_type -> sluice.v1.GetLoginResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	9,  // 0: sluice.v1.WhoAmIResponse.principal:type_name -> sluice.v1.Principal
+	10, // 1: sluice.v1.LinkSlackResponse.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 2: sluice.v1.GetLoginResponse.sources:type_name -> sluice.v1.LoginSource
+	0,  // 3: sluice.v1.IdentityService.WhoAmI:input_type -> sluice.v1.WhoAmIRequest
+	6,  // 4: sluice.v1.IdentityService.GetLogin:input_type -> sluice.v1.GetLoginRequest
+	2,  // 5: sluice.v1.IdentityService.LinkSlack:input_type -> sluice.v1.LinkSlackRequest
+	4,  // 6: sluice.v1.IdentityService.UnlinkSlack:input_type -> sluice.v1.UnlinkSlackRequest
+	1,  // 7: sluice.v1.IdentityService.WhoAmI:output_type -> sluice.v1.WhoAmIResponse
+	7,  // 8: sluice.v1.IdentityService.GetLogin:output_type -> sluice.v1.GetLoginResponse
+	3,  // 9: sluice.v1.IdentityService.LinkSlack:output_type -> sluice.v1.LinkSlackResponse
+	5,  // 10: sluice.v1.IdentityService.UnlinkSlack:output_type -> sluice.v1.UnlinkSlackResponse
+	7,  // [7:11] is the sub-list for method output_type
+	3,  // [3:7] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_identity_proto_init() }
@@ -362,7 +603,7 @@ func file_sluice_v1_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_identity_proto_rawDesc), len(file_sluice_v1_identity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

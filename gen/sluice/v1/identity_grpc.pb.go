@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IdentityService_WhoAmI_FullMethodName   = "/sluice.v1.IdentityService/WhoAmI"
-	IdentityService_GetLogin_FullMethodName = "/sluice.v1.IdentityService/GetLogin"
+	IdentityService_WhoAmI_FullMethodName      = "/sluice.v1.IdentityService/WhoAmI"
+	IdentityService_GetLogin_FullMethodName    = "/sluice.v1.IdentityService/GetLogin"
+	IdentityService_LinkSlack_FullMethodName   = "/sluice.v1.IdentityService/LinkSlack"
+	IdentityService_UnlinkSlack_FullMethodName = "/sluice.v1.IdentityService/UnlinkSlack"
 )
 
 // IdentityServiceClient is the client API for IdentityService service.
@@ -33,6 +35,11 @@ type IdentityServiceClient interface {
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error)
 	// GetLogin says where people log in. It is open to everybody.
 	GetLogin(ctx context.Context, in *GetLoginRequest, opts ...grpc.CallOption) (*GetLoginResponse, error)
+	// LinkSlack links the user of Slack who was shown a code to the caller: for a
+	// while that user's buttons decide in the caller's name.
+	LinkSlack(ctx context.Context, in *LinkSlackRequest, opts ...grpc.CallOption) (*LinkSlackResponse, error)
+	// UnlinkSlack ends all such links of the caller.
+	UnlinkSlack(ctx context.Context, in *UnlinkSlackRequest, opts ...grpc.CallOption) (*UnlinkSlackResponse, error)
 }
 
 type identityServiceClient struct {
@@ -63,6 +70,26 @@ func (c *identityServiceClient) GetLogin(ctx context.Context, in *GetLoginReques
 	return out, nil
 }
 
+func (c *identityServiceClient) LinkSlack(ctx context.Context, in *LinkSlackRequest, opts ...grpc.CallOption) (*LinkSlackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LinkSlackResponse)
+	err := c.cc.Invoke(ctx, IdentityService_LinkSlack_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *identityServiceClient) UnlinkSlack(ctx context.Context, in *UnlinkSlackRequest, opts ...grpc.CallOption) (*UnlinkSlackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnlinkSlackResponse)
+	err := c.cc.Invoke(ctx, IdentityService_UnlinkSlack_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IdentityServiceServer is the server API for IdentityService service.
 // All implementations must embed UnimplementedIdentityServiceServer
 // for forward compatibility.
@@ -73,6 +100,11 @@ type IdentityServiceServer interface {
 	WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error)
 	// GetLogin says where people log in. It is open to everybody.
 	GetLogin(context.Context, *GetLoginRequest) (*GetLoginResponse, error)
+	// LinkSlack links the user of Slack who was shown a code to the caller: for a
+	// while that user's buttons decide in the caller's name.
+	LinkSlack(context.Context, *LinkSlackRequest) (*LinkSlackResponse, error)
+	// UnlinkSlack ends all such links of the caller.
+	UnlinkSlack(context.Context, *UnlinkSlackRequest) (*UnlinkSlackResponse, error)
 	mustEmbedUnimplementedIdentityServiceServer()
 }
 
@@ -88,6 +120,12 @@ func (UnimplementedIdentityServiceServer) WhoAmI(context.Context, *WhoAmIRequest
 }
 func (UnimplementedIdentityServiceServer) GetLogin(context.Context, *GetLoginRequest) (*GetLoginResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLogin not implemented")
+}
+func (UnimplementedIdentityServiceServer) LinkSlack(context.Context, *LinkSlackRequest) (*LinkSlackResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LinkSlack not implemented")
+}
+func (UnimplementedIdentityServiceServer) UnlinkSlack(context.Context, *UnlinkSlackRequest) (*UnlinkSlackResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnlinkSlack not implemented")
 }
 func (UnimplementedIdentityServiceServer) mustEmbedUnimplementedIdentityServiceServer() {}
 func (UnimplementedIdentityServiceServer) testEmbeddedByValue()                         {}
@@ -146,6 +184,42 @@ func _IdentityService_GetLogin_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IdentityService_LinkSlack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LinkSlackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdentityServiceServer).LinkSlack(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IdentityService_LinkSlack_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdentityServiceServer).LinkSlack(ctx, req.(*LinkSlackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IdentityService_UnlinkSlack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnlinkSlackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdentityServiceServer).UnlinkSlack(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IdentityService_UnlinkSlack_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdentityServiceServer).UnlinkSlack(ctx, req.(*UnlinkSlackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IdentityService_ServiceDesc is the grpc.ServiceDesc for IdentityService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +234,14 @@ var IdentityService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLogin",
 			Handler:    _IdentityService_GetLogin_Handler,
+		},
+		{
+			MethodName: "LinkSlack",
+			Handler:    _IdentityService_LinkSlack_Handler,
+		},
+		{
+			MethodName: "UnlinkSlack",
+			Handler:    _IdentityService_UnlinkSlack_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
