@@ -72,6 +72,12 @@ func newRig(t *testing.T, text string) *rig {
 // replace puts other guards in force.
 func (r *rig) replace(t *testing.T, text string) {
 	t.Helper()
+	r.engine.Replace(compile(t, text))
+}
+
+// compile reads guards as a policy file has them.
+func compile(t testing.TB, text string) *guard.Policy {
+	t.Helper()
 	var d guard.Document
 	if _, problems := config.Decode("policy.yaml", []byte(text), &d); len(problems) > 0 {
 		t.Fatal(problems)
@@ -80,7 +86,7 @@ func (r *rig) replace(t *testing.T, text string) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	r.engine.Replace(p)
+	return p
 }
 
 func (r *rig) context(t *testing.T) context.Context {

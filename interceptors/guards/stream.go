@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/policy/guard"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -32,8 +33,9 @@ func (g *Gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 // the handler has returned: the reader may go on then.
 type stream struct {
 	grpc.ServerStream
-	gate *Gate
-	call *access.Call
+	gate  *Gate
+	call  *access.Call
+	model string // of the last message: most streams have one model, whose name is copied once
 }
 
 // RecvMsg reads the next request. One that a guard denies is an
@@ -43,7 +45,8 @@ func (s *stream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	if s.gate.Engine.For(access.Infer, "") == nil {
+	policy := s.gate.Engine.Policy()
+	if policy.For(access.Infer, "") == nil {
 		return nil
 	}
 	message, ok := m.(*wire.Message)
@@ -54,11 +57,19 @@ func (s *stream) RecvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	model := view.ModelName().String()
-	set := s.gate.Engine.For(access.Infer, model)
+	if !view.ModelName().Is(s.model) {
+		s.model = view.ModelName().String()
+	}
+	set := policy.For(access.Infer, s.model)
 	if set == nil {
 		return nil
 	}
+	return s.ask(set, message, view)
+}
+
+// ask asks the guards about one message.
+func (s *stream) ask(set *guard.Set, message *wire.Message, view wire.InferRequest) error {
+	model := s.model
 	asked := s.gate.request(s.call)
 	asked.Verb, asked.Model, asked.Version = access.Infer, model, view.ModelVersion().String()
 	asked.Size, asked.Infer = message.Len(), &view
