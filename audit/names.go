@@ -1,6 +1,9 @@
 package audit
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // String is the kind as searches and JSON write it.
 func (k Kind) String() string { return nameOf(kindNames[:], int(k)) }
@@ -34,17 +37,23 @@ func nameOf(names []string, n int) string {
 	if n < len(names) && names[n] != "" {
 		return names[n]
 	}
-	return fmt.Sprintf("%d", n)
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 func numberOf(names []string, name string) (int, error) {
+	if name == "" {
+		return 0, nil
+	}
 	for n, have := range names {
-		if have == name && name != "" {
+		if have == name {
 			return n, nil
 		}
 	}
-	var n uint8
-	if _, err := fmt.Sscanf(name, "%d", &n); err != nil {
+	n, err := strconv.ParseUint(name, 10, 8)
+	if err != nil {
 		return 0, fmt.Errorf("audit: %q is not one of %v", name, names[1:])
 	}
 	return int(n), nil

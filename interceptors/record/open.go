@@ -91,7 +91,7 @@ func (o *open) close(ctx context.Context, code codes.Code, cause string) error {
 		waited += call.Approval.Waited
 	}
 	record.Overhead = max(record.Duration-waited, 0)
-	return r.keep(ctx, o.capture, code == codes.OK, record, o.intended, call)
+	return r.keep(ctx, o.capture, code == codes.OK, call.Marks, record, o.intended, call)
 }
 
 // put hands a finished record over. Calls of nobody, be they refused or probes, are

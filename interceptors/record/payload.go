@@ -15,10 +15,14 @@ import (
 )
 
 // keep hands a finished record over, with what was said in its call. A record that
-// is waited for waits for its payload too; another one follows its payload.
-func (r *Recorder) keep(ctx context.Context, c *payload.Capture, ended bool, record *audit.Record, wait bool, call *access.Call) error {
+// is waited for waits for its payload too; another one follows its payload. marks are
+// of what was masked on the way, before it could be captured.
+func (r *Recorder) keep(ctx context.Context, c *payload.Capture, ended bool, marks []uint64, record *audit.Record, wait bool, call *access.Call) error {
+	c.Marks(marks)
 	if c == nil {
-		return r.put(ctx, call, record, nil, wait)
+		said := r.Payloads.Marked(marks)
+		record.Payload = said.Ref
+		return r.put(ctx, call, record, said.Payload, wait)
 	}
 	if wait {
 		said := c.Seal(context.WithoutCancel(ctx), ended)

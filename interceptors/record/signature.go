@@ -71,12 +71,15 @@ func (s *signatures) answer(record *audit.Record, m *wire.Message) {
 }
 
 func (s *signatures) outputs(record *audit.Record, view wire.InferResponse) {
-	if v := view.ModelVersion(); !v.Is(record.Version) {
+	if v := view.ModelVersion(); v.Len() > 0 && !v.Is(record.Version) {
 		record.Version = clean(short(v))
 	}
 	model := short(view.ModelName())
 	was := s.of(model)
 	tensors, same, cut := tensorsOf(view.Outputs(), was.outputs)
+	if len(tensors) == 0 {
+		return // the last answer of a decoupled model may have none
+	}
 	if record.Outputs = tensors; cut {
 		record.Cut = true
 	}

@@ -303,7 +303,7 @@ func (s *stream) finish(r *message, code codes.Code) {
 	r.record.Verdict, r.record.Status = verdict(r.Refused, code), uint32(code)
 	r.record.Duration = max(s.recorder.since(r.record.Time), 0)
 	// The last answer ended the request; a refusal and the stream's end broke it off.
-	_ = s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, &r.record, false, s.call)
+	_ = s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, nil, &r.record, false, s.call)
 }
 
 // describe writes what is known of a request.
@@ -336,5 +336,5 @@ func (s *stream) close(ctx context.Context, code codes.Code, cause string) error
 	fill(record, s.call)
 	record.Duration = s.recorder.since(s.call.Opened)
 	record.Verdict, record.Status, record.Cause = verdict(s.call.Refused, code), uint32(code), clean(cause)
-	return s.recorder.put(ctx, s.call, record, nil, false)
+	return s.recorder.keep(ctx, nil, true, s.call.Marks, record, false, s.call) // whose request each mark is of is not told
 }
