@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -81,4 +82,31 @@ func holds(m *pb.ModelInferRequest) bool {
 		}
 	}
 	return false
+}
+
+// FuzzGuardLoad: a configuration out of which protobuf reads a backend is never let
+// through by a list that denies backends.
+func FuzzGuardLoad(f *testing.F) {
+	for _, text := range []string{
+		`{"backend":"python"}`, `{"\u0062ackend":"x"}`, `{"maxBatchSize":1,"max_batch_size":2}`, `{"parameters":{"a":{"string_value":"b"}}}`,
+		`{"backend":"", "backend":"python"}`, `[]`, `{"input":[{"name":"a","dims":["1"]}]} x`, "\ufeff{\"backend\":\"x\"}",
+	} {
+		f.Add(text)
+	}
+	p := compile(f, `guards: [
+		{name: keys, verbs: [load], deny_list: {override: [backend]}, deny: no},
+		{name: config, verbs: [load], observe: true, when: "override.config.backend != ''", deny: no}]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		v := p.For(access.LoadOverride, "m").Decide(&guard.Request{Verb: access.LoadOverride, Model: "m", Control: load("config", text)})
+		if text == "" || v.Refused != nil {
+			return
+		}
+		if len(v.WouldHave) > 0 && v.Outcomes[0].Did == access.GuardWouldDeny {
+			t.Errorf("the condition sees a backend that the list does not: %q", text)
+		}
+		lenient := new(pb.ModelConfig)
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal([]byte(text), lenient); err == nil && lenient.GetBackend() != "" {
+			t.Errorf("a backend is let through: %q", text)
+		}
+	})
 }
