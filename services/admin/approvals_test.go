@@ -39,6 +39,10 @@ func TestAccessIsAskedForApprovedUsedAndRevoked(t *testing.T) {
 		if can() {
 			t.Error("bob may load before anybody agreed")
 		}
+		how := ask[*pb.CanIResponse](d, bob, pb.PolicyService_CanI_FullMethodName, &pb.CanIRequest{Verb: "load", Model: "m"}).GetMessage()
+		if !strings.Contains(how, "sluice access request load m") {
+			t.Errorf("bob is told %q", how)
+		}
 		answer, err, call := d.try(carol, approve, &pb.ApproveRequest{Id: id, Reason: "go", Duration: durationpb.New(time.Hour)})
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
@@ -73,6 +74,9 @@ func (s *Service) canI(_ context.Context, call *access.Call, m *pb.CanIRequest) 
 	out := &pb.CanIResponse{Allowed: d.Allowed, Reason: d.Reason}
 	if refusal := s.Policy.Refusal(call.Principal, verb, m.GetModel(), d); refusal != nil {
 		out.Message = refusal.Message
+		if d.Reason != access.ReasonDeniedByRole && s.Approvals != nil && s.Approvals.MayAsk(call.Principal, verb, m.GetModel()) {
+			out.Message += fmt.Sprintf("; you may ask ahead for it: sluice access request %s %s --reason …", verb, m.GetModel())
+		}
 	}
 	return out, nil
 }

@@ -41,6 +41,7 @@ type Grants interface {
 type Access interface {
 	RequestAccess(ctx context.Context, who *access.Principal, w approval.Want) (*approval.Request, error)
 	BreakGlass(ctx context.Context, who *access.Principal, w approval.Want) (*approval.Grant, error)
+	MayAsk(who *access.Principal, verb access.Verb, model string) bool
 }
 
 // Approvals is all three; [approval.Engine] is one.
