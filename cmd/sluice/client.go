@@ -71,8 +71,8 @@ type remote struct {
 
 // dial makes ready to ask the gateway as whoever SLUICE_TOKEN or the last login
 // says. Nothing is sent yet. The caller closes it.
-func (f *clientFlags) dial(cmd *cobra.Command) (*remote, error) {
-	return f.dialAs(&bearer{fixed: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), stderr: cmd.ErrOrStderr()})
+func (f *clientFlags) dial(_ *cobra.Command) (*remote, error) {
+	return f.dialAs(&bearer{fixed: strings.TrimSpace(os.Getenv("SLUICE_TOKEN"))})
 }
 
 // dialAs is dial with another token, or with none where who is nil.
@@ -161,7 +161,6 @@ func ask[Q, A any](cmd *cobra.Command, r *remote, call func(context.Context, *Q,
 type bearer struct {
 	fixed  string
 	server string
-	stderr interface{ Write([]byte) (int, error) }
 }
 
 var _ credentials.PerRPCCredentials = (*bearer)(nil)

@@ -88,7 +88,7 @@ func prompt(cmd *cobra.Command, issuer string, p login.Prompt) error {
 
 // loggedIn keeps a token that the gateway takes, and says whose it is.
 func (f *clientFlags) loggedIn(cmd *cobra.Command, server string, token login.Token) error {
-	r, err := f.dialAs(&bearer{fixed: token.Access, stderr: cmd.ErrOrStderr()})
+	r, err := f.dialAs(&bearer{fixed: token.Access})
 	if err != nil {
 		return err
 	}

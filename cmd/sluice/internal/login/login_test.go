@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zalando/go-keyring"
 	"golang.org/x/oauth2"
 
 	"github.com/sluice-gateway/sluice/cmd/sluice/internal/login"
@@ -283,3 +285,36 @@ func TestATokenThatCannotBeRefreshed(t *testing.T) {
 }
 
 func decode(part string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(part) }
+
+// TestTheKeyringComesFirst, and what cannot be kept there is in the file.
+func TestTheKeyringComesFirst(t *testing.T) {
+	keyring.MockInit()
+	k := kept(t)
+	k.Keyring = true
+	where, err := k.Save(login.Token{Server: server, Access: "secret"})
+	if err != nil || where != "the keyring" {
+		t.Fatalf("kept in %s, %v", where, err)
+	}
+	if _, err := os.Stat(k.Dir); err == nil {
+		t.Error("a file was made too")
+	}
+	if got, err := k.Load(server); err != nil || got.Access != "secret" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := k.Load("https://evil.example"); err != login.ErrNone {
+		t.Errorf("for another server: %v", err)
+	}
+	if err := k.Delete(server); err != nil {
+		t.Error(err)
+	}
+	if _, err := k.Load(server); err != login.ErrNone {
+		t.Errorf("after the logout: %v", err)
+	}
+	keyring.MockInitWithError(errors.New("no keyring here"))
+	if where, err = k.Save(login.Token{Server: server, Access: "secret"}); err != nil || where == "the keyring" {
+		t.Errorf("without one: %s, %v", where, err)
+	}
+	if got, err := k.Load(server); err != nil || got.Access != "secret" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
