@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/policy"
 )
 
 func newPolicyExplainCmd() *cobra.Command {
@@ -34,13 +38,25 @@ the entry that decides is marked. It exits with 0 whatever the decision is.`,
 			if who.Issuer == "" {
 				x.Principal = who.Subject // made up for the question
 			}
+			guards := p.guards.For(verb, model).Guards(who)
 			if from.output == "json" {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(x)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(explained{x, guards})
 			}
-			return x.WriteText(cmd.OutOrStdout())
+			if err := x.WriteText(cmd.OutOrStdout()); err != nil || len(guards) == 0 {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "\nguards that look at the request itself: %s\n", strings.Join(guards, ", "))
+			return err
 		},
 	}
 	from.add(cmd, "table", "json")
 	q.add(cmd)
 	return cmd
+}
+
+// explained is what explain prints as JSON.
+type explained struct {
+	*policy.Explanation
+	// Guards are those that look at such a request.
+	Guards []string `json:"guards,omitempty"`
 }
