@@ -155,7 +155,7 @@ func ago(at *timestamppb.Timestamp, now time.Time) string {
 
 // span is a time in its greatest unit, and the next where that is not much.
 func span(d time.Duration) string {
-	d = max(d, 0)
+	d = max(d.Round(time.Second), 0) // an hour that has just begun is no 59m
 	switch {
 	case d < time.Minute:
 		return strconv.Itoa(int(d/time.Second)) + "s"
