@@ -43,6 +43,7 @@ type gateway struct {
 	// Console is where the admin API listens.
 	Console string
 	Log     *lines
+	logging *slog.HandlerOptions // nil is what is usual
 	Pool    *wiretest.Pool
 	conn    *grpc.ClientConn
 	reload  chan os.Signal
@@ -138,7 +139,7 @@ func (g *gateway) run() {
 		defer close(g.ended)
 		g.ended <- server.Run(ctx, server.Options{
 			ConfigPath: filepath.Join(g.dir, "sluice.yaml"), Buffers: g.Pool, Reload: g.reload,
-			Logger: slog.New(slog.NewJSONHandler(g.Log, nil)),
+			Logger: slog.New(slog.NewJSONHandler(g.Log, g.logging)),
 			Ready:  func(at server.Addresses) { ready <- at },
 		})
 	}()
