@@ -223,19 +223,37 @@ func (v *verification) log(ctx context.Context, s State) error {
 			return err
 		}
 		for _, leaf := range piece {
+			if w.tree.Size() == s.Size {
+				break // written since the verification began
+			}
 			if err := w.leaf(leaf); err != nil {
 				return err
 			}
 		}
 	}
-	if err := w.end(); err != nil {
+	grown, err := v.size(ctx, s.Replica)
+	if err != nil {
+		return err
+	}
+	if err := w.end(grown); err != nil {
 		return err
 	}
 	v.report.Logs = append(v.report.Logs, w.sum)
 	return ctx.Err()
 }
 
-// pruned is what the log itself says of how far records were deleted.
+// size is how many records a log has by now.
+func (v *verification) size(ctx context.Context, replica string) (uint64, error) {
+	states, err := v.evidence.States(ctx)
+	for _, s := range states {
+		if s.Replica == replica {
+			return s.Size, err
+		}
+	}
+	return 0, err
+}
+
+// prunedTo is what the log itself says of how far records were deleted.
 func prunedTo(r *Record) uint64 {
 	to, err := strconv.ParseUint(r.Object, 10, 64)
 	if r.Kind != KindPrune || err != nil {

@@ -54,6 +54,7 @@ type Capture struct {
 	lost   Lost   // why nothing is kept; 0 while something is
 	cut    bool   // a message did not fit
 	closed bool
+	marks  []uint64
 }
 
 // frame is a Frame whose message is in the capture's data.
@@ -107,6 +108,16 @@ func (c *Capture) Failure(text string) {
 		c.data = append(c.data, text...)
 		c.end()
 	}
+}
+
+// Marks adds hashes of values that were masked before they could be captured.
+func (c *Capture) Marks(marks []uint64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.marks = append(c.marks, marks...)
 }
 
 // Drop gives the capture up: nothing of it is kept.

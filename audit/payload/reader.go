@@ -42,6 +42,9 @@ func (r *Reader) Open(ctx context.Context, ref *audit.PayloadRef) (*Content, err
 	if sha256.Sum256(p.Body) != ref.Digest {
 		return nil, ErrSealed
 	}
+	if p.Key == "" {
+		return nil, audit.ErrNotFound // only hashes of what was masked are kept
+	}
 	key, err := r.days.key(ctx, p.Key)
 	if err != nil {
 		return nil, err

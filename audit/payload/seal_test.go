@@ -230,3 +230,36 @@ func TestWordsAreBounded(t *testing.T) {
 		t.Error("words are kept though they are off")
 	}
 }
+
+// TestMarked: what was masked before it could be captured is found too, also where
+// nothing else is kept, or what was captured is lost.
+func TestMarked(t *testing.T) {
+	marker := payload.NewMarker([]byte("a key of at least thirty-two bytes."))
+	k, s := keeper(t, func(o *payload.Options) { o.Marker = marker })
+	r := reader(t, s, newWrap(t, 1), marker)
+	mark := marker.Mark(card)
+	c := k.Begin("m", infer, "", opened)
+	c.Marks([]uint64{mark})
+	c.Answer(message(t, response("[CARD]")))
+	lost := k.Begin("m", infer, "", opened)
+	lost.Marks([]uint64{mark})
+	lost.Drop()
+	all := []payload.Sealed{await(c, true), await(lost, true), k.Marked([]uint64{mark})}
+	for i, sealed := range all {
+		if sealed.Payload == nil || sealed.Ref.ID != sealed.Payload.ID {
+			t.Fatalf("%d: %+v", i, sealed)
+		}
+		s.put(sealed.Payload)
+		if _, err := r.Open(t.Context(), sealed.Ref); (err == nil) != (i == 0) || i > 0 && !errors.Is(err, audit.ErrNotFound) {
+			t.Errorf("%d: opened, %v", i, err)
+		}
+	}
+	words, _ := r.LookUp("4111-1111-1111-1111")
+	if got := len(find(s, words)); got != len(all) {
+		t.Errorf("found in %d, want %d", got, len(all))
+	}
+	var none *payload.Keeper
+	if none.Marked([]uint64{1}) != (payload.Sealed{}) || k.Marked(nil) != (payload.Sealed{}) {
+		t.Error("something is kept of nothing")
+	}
+}

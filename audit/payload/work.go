@@ -84,13 +84,18 @@ func (k *Keeper) put(j job) bool {
 	}
 }
 
-// lose counts a payload that is not kept.
+// lose counts a payload that is not kept. The hashes of what was masked are.
 func (k *Keeper) lose(c *Capture, why Lost) Sealed {
 	c.mu.Lock()
 	c.release(why)
+	marks := c.marks
 	c.mu.Unlock()
 	k.stats.lost[why].Add(1)
-	return Sealed{Ref: &audit.PayloadRef{}, Lost: why}
+	out := k.Marked(marks)
+	if out.Lost = why; out.Ref == nil {
+		out.Ref = &audit.PayloadRef{}
+	}
+	return out
 }
 
 // work works off the queue until it is closed.
@@ -121,12 +126,13 @@ func (k *Keeper) do(ctx context.Context, j job) (out Sealed) {
 	}
 	content := c.content(j.ended)
 	marks := map[uint64]struct{}{}
+	for _, m := range c.marks { // it is closed: nobody adds any more
+		marks[m] = struct{}{}
+	}
 	if refused := mask(ctx, c.masker, content, j.ended, k.found(marks)); refused != nil {
 		return k.lose(c, Unmasked)
 	}
-	var raw [16]byte
-	_, _ = rand.Read(raw[:]) // never fails: it ends the program instead
-	p := &audit.Payload{ID: hex.EncodeToString(raw[:]), Key: key.id}
+	p := &audit.Payload{ID: newID(), Key: key.id}
 	if k.opts.Words {
 		words := wordSet{}
 		index(content, words)
@@ -146,6 +152,23 @@ func (k *Keeper) do(ctx context.Context, j job) (out Sealed) {
 		k.stats.cut.Add(1)
 	}
 	return Sealed{Payload: p, Ref: &audit.PayloadRef{ID: p.ID, Digest: sha256.Sum256(p.Body), Complete: content.Complete}}
+}
+
+func newID() string {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // never fails: it ends the program instead
+	return hex.EncodeToString(raw[:])
+}
+
+// Marked is what goes into the record of a call of which nothing is kept but the
+// hashes of what was masked in it; nothing if there are none.
+func (k *Keeper) Marked(marks []uint64) Sealed {
+	if k == nil || len(marks) == 0 {
+		return Sealed{}
+	}
+	p := &audit.Payload{ID: newID(), Body: []byte{}, Words: slices.Clone(marks)} // no nil: a log may keep no NULL
+	slices.Sort(p.Words)
+	return Sealed{Payload: p, Ref: &audit.PayloadRef{ID: p.ID, Digest: sha256.Sum256(nil)}}
 }
 
 // found gathers the hashes of masked values.

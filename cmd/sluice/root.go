@@ -38,7 +38,7 @@ calls, decides what they may do to which model, and writes it down.`,
 		DisableFlagsInUseLine: true,
 	}
 	root.SetFlagErrorFunc(flagError) // the commands below inherit it
-	root.AddCommand(newServeCmd(), newCheckCmd(), newDemoCmd(), newPolicyCmd(), newMaskCmd(), newBackendsCmd(), newStoreCmd(), newSecretsCmd(), newVersionCmd(),
+	root.AddCommand(newServeCmd(), newCheckCmd(), newDemoCmd(), newPolicyCmd(), newMaskCmd(), newBackendsCmd(), newStoreCmd(), newAuditCmd(), newSecretsCmd(), newVersionCmd(),
 		newApprovalsCmd(), newAccessCmd(), newGrantsCmd(), newSessionsCmd(), newLoginCmd(), newLogoutCmd(), newWhoAmICmd())
 	addOwn(root)
 	return root

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/audit/merkle"
+	"github.com/sluice-gateway/sluice/config"
+)
+
+func newAuditCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Look after the record of what was done",
+		Long: `The audit commands read the audit log of a configuration. A gateway may go on
+writing to it meanwhile.`,
+		Example: `  sluice audit verify --config sluice.yaml`,
+		Args:    noArgs,
+		RunE:    showHelp,
+
+		DisableFlagsInUseLine: true,
+	}
+	cmd.AddCommand(newAuditKeyCmd(), newAuditVerifyCmd())
+	return cmd
+}
+
+func newAuditKeyCmd() *cobra.Command {
+	path := ""
+	cmd := &cobra.Command{
+		Use:   "key [--config FILE]",
+		Short: "Print the public key that checks the audit log",
+		Long: `Key prints the public key of the audit log. Keep it where those who run the
+gateway can't change it: with it, and a published checkpoint, anybody can tell
+whether the log was. The private key is made if there is none yet.`,
+		Example: `  sluice audit key --config sluice.yaml > audit.pub`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := auditConfig(cmd, path)
+			if err != nil {
+				return err
+			}
+			key, err := merkle.OpenKey(c.LogKey())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), key.Public())
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+var errNoAudit = errors.New("the configuration has no audit log; write audit.sqlite or store.sqlite")
+
+// auditConfig reads a configuration that has an audit log.
+func auditConfig(cmd *cobra.Command, path string) (*config.Config, error) {
+	c, problems := config.Load(path)
+	if c == nil {
+		return nil, whichConfig(cmd, path, problems.Err())
+	}
+	if c.LogPath() == "" {
+		return nil, errNoAudit
+	}
+	return c, nil
+}
+
+// publicKey reads a public key from a file, or takes the configuration's own.
+func publicKey(c *config.Config, file string) (string, error) {
+	if file == "" {
+		if _, err := os.Stat(c.LogKey()); err != nil {
+			return "", fmt.Errorf("%w; name the file of the public key with --key", err)
+		}
+		key, err := merkle.OpenKey(c.LogKey())
+		if err != nil {
+			return "", err
+		}
+		return key.Public(), nil
+	}
+	text, err := os.ReadFile(file)
+	return string(trimmed(text)), err
+}
