@@ -235,7 +235,11 @@ type Record struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	Kind string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// All of the record, under the names that docs/AUDIT.md has.
-	Fields        *structpb.Struct `protobuf:"bytes,4,opt,name=fields,proto3" json:"fields,omitempty"`
+	Fields *structpb.Struct `protobuf:"bytes,4,opt,name=fields,proto3" json:"fields,omitempty"`
+	// The record's encoding as it was written, and its hash: the leaf of the log's
+	// Merkle tree. Where they were asked for.
+	Encoding      []byte `protobuf:"bytes,5,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	Leaf          []byte `protobuf:"bytes,6,opt,name=leaf,proto3" json:"leaf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +298,20 @@ func (x *Record) GetKind() string {
 func (x *Record) GetFields() *structpb.Struct {
 	if x != nil {
 		return x.Fields
+	}
+	return nil
+}
+
+func (x *Record) GetEncoding() []byte {
+	if x != nil {
+		return x.Encoding
+	}
+	return nil
+}
+
+func (x *Record) GetLeaf() []byte {
+	if x != nil {
+		return x.Leaf
 	}
 	return nil
 }
@@ -555,11 +573,11 @@ func (x *GetPayloadRequest) GetId() string {
 
 type GetPayloadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// False where the payload was cut, or could not be masked as a whole.
+	// False where something was left out for its size, or the call had no end yet.
 	Complete bool `protobuf:"varint,1,opt,name=complete,proto3" json:"complete,omitempty"`
-	// Why there is no payload any more, or none was kept; empty if there is one.
-	Absent        string             `protobuf:"bytes,2,opt,name=absent,proto3" json:"absent,omitempty"`
-	Messages      []*RecordedMessage `protobuf:"bytes,3,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Why there is no payload, or none any more; empty if there is one.
+	Absent        string   `protobuf:"bytes,2,opt,name=absent,proto3" json:"absent,omitempty"`
+	Frames        []*Frame `protobuf:"bytes,3,rep,name=frames,proto3" json:"frames,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,41 +626,48 @@ func (x *GetPayloadResponse) GetAbsent() string {
 	return ""
 }
 
-func (x *GetPayloadResponse) GetMessages() []*RecordedMessage {
+func (x *GetPayloadResponse) GetFrames() []*Frame {
 	if x != nil {
-		return x.Messages
+		return x.Frames
 	}
 	return nil
 }
 
-// RecordedMessage is one message of a call, as it was recorded.
-type RecordedMessage struct {
+// Frame is one message of a call, as it was recorded: masked.
+type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True for what the caller sent, false for an answer.
-	Request bool `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	// 1 a ModelInferRequest, 2 a ModelInferResponse, 3 a ModelStreamInferResponse,
+	// 4 the text of an error, 5 another RPC's request, 6 its answer.
+	Kind int32 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Since the record's time.
 	At *durationpb.Duration `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// The message of package inference that it is, serialized.
-	Type          string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
-	Message       []byte `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// How many bytes it was on its way.
+	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// The protobuf type of the message; empty for an error's text.
+	Type    string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Message []byte `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// The message was left out for its size.
+	Cut bool `protobuf:"varint,6,opt,name=cut,proto3" json:"cut,omitempty"`
+	// Something in it was masked: it is not what was said, word by word.
+	Masked        bool `protobuf:"varint,7,opt,name=masked,proto3" json:"masked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RecordedMessage) Reset() {
-	*x = RecordedMessage{}
+func (x *Frame) Reset() {
+	*x = Frame{}
 	mi := &file_sluice_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RecordedMessage) String() string {
+func (x *Frame) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RecordedMessage) ProtoMessage() {}
+func (*Frame) ProtoMessage() {}
 
-func (x *RecordedMessage) ProtoReflect() protoreflect.Message {
+func (x *Frame) ProtoReflect() protoreflect.Message {
 	mi := &file_sluice_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -654,37 +679,58 @@ func (x *RecordedMessage) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RecordedMessage.ProtoReflect.Descriptor instead.
-func (*RecordedMessage) Descriptor() ([]byte, []int) {
+// Deprecated: Use Frame.ProtoReflect.Descriptor instead.
+func (*Frame) Descriptor() ([]byte, []int) {
 	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *RecordedMessage) GetRequest() bool {
+func (x *Frame) GetKind() int32 {
 	if x != nil {
-		return x.Request
+		return x.Kind
 	}
-	return false
+	return 0
 }
 
-func (x *RecordedMessage) GetAt() *durationpb.Duration {
+func (x *Frame) GetAt() *durationpb.Duration {
 	if x != nil {
 		return x.At
 	}
 	return nil
 }
 
-func (x *RecordedMessage) GetType() string {
+func (x *Frame) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *Frame) GetType() string {
 	if x != nil {
 		return x.Type
 	}
 	return ""
 }
 
-func (x *RecordedMessage) GetMessage() []byte {
+func (x *Frame) GetMessage() []byte {
 	if x != nil {
 		return x.Message
 	}
 	return nil
+}
+
+func (x *Frame) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+func (x *Frame) GetMasked() bool {
+	if x != nil {
+		return x.Masked
+	}
+	return false
 }
 
 type TailRecordsRequest struct {
@@ -1025,28 +1071,33 @@ func (x *Count) GetN() int64 {
 	return 0
 }
 
-type VerifyRequest struct {
+type ReadRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this replica's log.
-	Replica       string `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	Query *RecordQuery           `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// Where a reading that was broken off goes on: the cursor that came last.
+	After string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The newest first.
+	NewestFirst bool `protobuf:"varint,3,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	// At most so many; 0 is all.
+	Limit         int64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *VerifyRequest) Reset() {
-	*x = VerifyRequest{}
+func (x *ReadRecordsRequest) Reset() {
+	*x = ReadRecordsRequest{}
 	mi := &file_sluice_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *VerifyRequest) String() string {
+func (x *ReadRecordsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*VerifyRequest) ProtoMessage() {}
+func (*ReadRecordsRequest) ProtoMessage() {}
 
-func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_sluice_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1058,131 +1109,113 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
-func (*VerifyRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
 	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *VerifyRequest) GetReplica() string {
+func (x *ReadRecordsRequest) GetQuery() *RecordQuery {
 	if x != nil {
-		return x.Replica
-	}
-	return ""
-}
-
-type VerifyResponse struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Replica  string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
-	Verified int64                  `protobuf:"varint,2,opt,name=verified,proto3" json:"verified,omitempty"`
-	Total    int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
-	// What is wrong, in the words of docs/AUDIT.md.
-	Findings []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
-	// The last message of a replica's log.
-	Done bool `protobuf:"varint,5,opt,name=done,proto3" json:"done,omitempty"`
-	// The public key that the checkpoints were held to.
-	PublicKey     string `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VerifyResponse) Reset() {
-	*x = VerifyResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VerifyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VerifyResponse) ProtoMessage() {}
-
-func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
-func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *VerifyResponse) GetReplica() string {
-	if x != nil {
-		return x.Replica
-	}
-	return ""
-}
-
-func (x *VerifyResponse) GetVerified() int64 {
-	if x != nil {
-		return x.Verified
-	}
-	return 0
-}
-
-func (x *VerifyResponse) GetTotal() int64 {
-	if x != nil {
-		return x.Total
-	}
-	return 0
-}
-
-func (x *VerifyResponse) GetFindings() []*Finding {
-	if x != nil {
-		return x.Findings
+		return x.Query
 	}
 	return nil
 }
 
-func (x *VerifyResponse) GetDone() bool {
+func (x *ReadRecordsRequest) GetAfter() string {
 	if x != nil {
-		return x.Done
-	}
-	return false
-}
-
-func (x *VerifyResponse) GetPublicKey() string {
-	if x != nil {
-		return x.PublicKey
+		return x.After
 	}
 	return ""
 }
 
-// Finding is one thing that is wrong with a log.
-type Finding struct {
+func (x *ReadRecordsRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+func (x *ReadRecordsRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ReadRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "edited", "dropped", "reordered", "truncated", "forked" …
-	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	FirstSeq      int64  `protobuf:"varint,2,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
-	LastSeq       int64  `protobuf:"varint,3,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
-	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// With their encodings, and without fields.
+	Records []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// One for each record: what to give as after to go on behind it.
+	Cursors       []string `protobuf:"bytes,2,rep,name=cursors,proto3" json:"cursors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Finding) Reset() {
-	*x = Finding{}
+func (x *ReadRecordsResponse) Reset() {
+	*x = ReadRecordsResponse{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsResponse) ProtoMessage() {}
+
+func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReadRecordsResponse) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ReadRecordsResponse) GetCursors() []string {
+	if x != nil {
+		return x.Cursors
+	}
+	return nil
+}
+
+type ListLogsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogsRequest) Reset() {
+	*x = ListLogsRequest{}
 	mi := &file_sluice_v1_audit_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Finding) String() string {
+func (x *ListLogsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Finding) ProtoMessage() {}
+func (*ListLogsRequest) ProtoMessage() {}
 
-func (x *Finding) ProtoReflect() protoreflect.Message {
+func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_sluice_v1_audit_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1194,52 +1227,249 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
-func (*Finding) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListLogsRequest) Descriptor() ([]byte, []int) {
 	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *Finding) GetKind() string {
+type ListLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Logs  []*Log                 `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	// The public keys that this gateway's own logs are signed with. Who does not
+	// trust the gateway has them from elsewhere.
+	PublicKeys    []string `protobuf:"bytes,2,rep,name=public_keys,json=publicKeys,proto3" json:"public_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogsResponse) Reset() {
+	*x = ListLogsResponse{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLogsResponse) ProtoMessage() {}
+
+func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[17]
 	if x != nil {
-		return x.Kind
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListLogsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListLogsResponse) GetLogs() []*Log {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *ListLogsResponse) GetPublicKeys() []string {
+	if x != nil {
+		return x.PublicKeys
+	}
+	return nil
+}
+
+// Log is what there is of one replica's log.
+type Log struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replica's name.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How many records were ever written, and the first that is still kept.
+	Size          int64       `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	First         int64       `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *Checkpoint `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Log) Reset() {
+	*x = Log{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Log) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Log) ProtoMessage() {}
+
+func (x *Log) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Log.ProtoReflect.Descriptor instead.
+func (*Log) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Log) GetId() string {
+	if x != nil {
+		return x.Id
 	}
 	return ""
 }
 
-func (x *Finding) GetFirstSeq() int64 {
+func (x *Log) GetSize() int64 {
 	if x != nil {
-		return x.FirstSeq
+		return x.Size
 	}
 	return 0
 }
 
-func (x *Finding) GetLastSeq() int64 {
+func (x *Log) GetFirst() int64 {
 	if x != nil {
-		return x.LastSeq
+		return x.First
 	}
 	return 0
 }
 
-func (x *Finding) GetDetail() string {
+func (x *Log) GetLast() *Checkpoint {
 	if x != nil {
-		return x.Detail
+		return x.Last
+	}
+	return nil
+}
+
+type ReadLeavesRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Replica string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	// The first record's seq.
+	From          int64 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadLeavesRequest) Reset() {
+	*x = ReadLeavesRequest{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadLeavesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadLeavesRequest) ProtoMessage() {}
+
+func (x *ReadLeavesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadLeavesRequest.ProtoReflect.Descriptor instead.
+func (*ReadLeavesRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReadLeavesRequest) GetReplica() string {
+	if x != nil {
+		return x.Replica
 	}
 	return ""
+}
+
+func (x *ReadLeavesRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+type ReadLeavesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 hashes, 32 bytes each, one after the other.
+	Leaves        []byte `protobuf:"bytes,1,opt,name=leaves,proto3" json:"leaves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadLeavesResponse) Reset() {
+	*x = ReadLeavesResponse{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadLeavesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadLeavesResponse) ProtoMessage() {}
+
+func (x *ReadLeavesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadLeavesResponse.ProtoReflect.Descriptor instead.
+func (*ReadLeavesResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReadLeavesResponse) GetLeaves() []byte {
+	if x != nil {
+		return x.Leaves
+	}
+	return nil
 }
 
 type ListCheckpointsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Replica string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
 	// At most 1000; 0 is 100.
-	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Of at least so many records.
+	MinSize       int64 `protobuf:"varint,4,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListCheckpointsRequest) Reset() {
 	*x = ListCheckpointsRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[17]
+	mi := &file_sluice_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1481,7 @@ func (x *ListCheckpointsRequest) String() string {
 func (*ListCheckpointsRequest) ProtoMessage() {}
 
 func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[17]
+	mi := &file_sluice_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1494,7 @@ func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListCheckpointsRequest) GetReplica() string {
@@ -1288,6 +1518,13 @@ func (x *ListCheckpointsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListCheckpointsRequest) GetMinSize() int64 {
+	if x != nil {
+		return x.MinSize
+	}
+	return 0
+}
+
 type ListCheckpointsResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoints []*Checkpoint          `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
@@ -1299,7 +1536,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	mi := &file_sluice_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1548,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	mi := &file_sluice_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1561,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
@@ -1348,17 +1585,17 @@ type Checkpoint struct {
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Replica string                 `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	Size    int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	Time    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Root    []byte                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
 	// The signed text.
-	Note          string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
-	PublicKey     string `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Note          []byte `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	mi := &file_sluice_v1_audit_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1607,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	mi := &file_sluice_v1_audit_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1620,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Checkpoint) GetId() string {
@@ -1407,6 +1644,13 @@ func (x *Checkpoint) GetSize() int64 {
 	return 0
 }
 
+func (x *Checkpoint) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
 func (x *Checkpoint) GetTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Time
@@ -1414,34 +1658,25 @@ func (x *Checkpoint) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Checkpoint) GetNote() string {
+func (x *Checkpoint) GetNote() []byte {
 	if x != nil {
 		return x.Note
 	}
-	return ""
-}
-
-func (x *Checkpoint) GetPublicKey() string {
-	if x != nil {
-		return x.PublicKey
-	}
-	return ""
+	return nil
 }
 
 type LookUpValueRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// "CARD", "EMAIL" …
-	Entity        string                 `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookUpValueRequest) Reset() {
 	*x = LookUpValueRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	mi := &file_sluice_v1_audit_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1688,7 @@ func (x *LookUpValueRequest) String() string {
 func (*LookUpValueRequest) ProtoMessage() {}
 
 func (x *LookUpValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	mi := &file_sluice_v1_audit_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,14 +1701,7 @@ func (x *LookUpValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpValueRequest.ProtoReflect.Descriptor instead.
 func (*LookUpValueRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *LookUpValueRequest) GetEntity() string {
-	if x != nil {
-		return x.Entity
-	}
-	return ""
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LookUpValueRequest) GetValue() string {
@@ -1507,7 +1735,7 @@ type LookUpValueResponse struct {
 
 func (x *LookUpValueResponse) Reset() {
 	*x = LookUpValueResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[21]
+	mi := &file_sluice_v1_audit_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1747,7 @@ func (x *LookUpValueResponse) String() string {
 func (*LookUpValueResponse) ProtoMessage() {}
 
 func (x *LookUpValueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[21]
+	mi := &file_sluice_v1_audit_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1760,7 @@ func (x *LookUpValueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpValueResponse.ProtoReflect.Descriptor instead.
 func (*LookUpValueResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LookUpValueResponse) GetRecords() []*Record {
@@ -1540,139 +1768,6 @@ func (x *LookUpValueResponse) GetRecords() []*Record {
 		return x.Records
 	}
 	return nil
-}
-
-type ExportRecordsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Query *RecordQuery           `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
-	// "jsonl", "csv", "parquet", "ocsf", "cloudevents".
-	Format string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
-	// Where an export that was broken off goes on: the state that came last.
-	Resume        string `protobuf:"bytes,3,opt,name=resume,proto3" json:"resume,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExportRecordsRequest) Reset() {
-	*x = ExportRecordsRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExportRecordsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExportRecordsRequest) ProtoMessage() {}
-
-func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
-func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *ExportRecordsRequest) GetQuery() *RecordQuery {
-	if x != nil {
-		return x.Query
-	}
-	return nil
-}
-
-func (x *ExportRecordsRequest) GetFormat() string {
-	if x != nil {
-		return x.Format
-	}
-	return ""
-}
-
-func (x *ExportRecordsRequest) GetResume() string {
-	if x != nil {
-		return x.Resume
-	}
-	return ""
-}
-
-type ExportRecordsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The file that data continues.
-	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
-	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// The file has ended.
-	End bool `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
-	// What to give as resume to go on after this message.
-	Resume        string `protobuf:"bytes,4,opt,name=resume,proto3" json:"resume,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ExportRecordsResponse) Reset() {
-	*x = ExportRecordsResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ExportRecordsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ExportRecordsResponse) ProtoMessage() {}
-
-func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
-func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *ExportRecordsResponse) GetFile() string {
-	if x != nil {
-		return x.File
-	}
-	return ""
-}
-
-func (x *ExportRecordsResponse) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *ExportRecordsResponse) GetEnd() bool {
-	if x != nil {
-		return x.End
-	}
-	return false
-}
-
-func (x *ExportRecordsResponse) GetResume() string {
-	if x != nil {
-		return x.Resume
-	}
-	return ""
 }
 
 var File_sluice_v1_audit_proto protoreflect.FileDescriptor
@@ -1700,12 +1795,14 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x05kinds\x18\x10 \x03(\tR\x05kinds\x12\x14\n" +
 	"\x05words\x18\x11 \x03(\tR\x05words\x12\x18\n" +
 	"\areplica\x18\x12 \x01(\tR\areplica\x12\x16\n" +
-	"\x06object\x18\x13 \x01(\tR\x06object\"\x8d\x01\n" +
+	"\x06object\x18\x13 \x01(\tR\x06object\"\xbd\x01\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12/\n" +
-	"\x06fields\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x06fields\"\xa3\x01\n" +
+	"\x06fields\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x06fields\x12\x1a\n" +
+	"\bencoding\x18\x05 \x01(\fR\bencoding\x12\x12\n" +
+	"\x04leaf\x18\x06 \x01(\fR\x04leaf\"\xa3\x01\n" +
 	"\x14SearchRecordsRequest\x12,\n" +
 	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -1720,16 +1817,20 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x11GetRecordResponse\x12)\n" +
 	"\x06record\x18\x01 \x01(\v2\x11.sluice.v1.RecordR\x06record\"#\n" +
 	"\x11GetPayloadRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x80\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"r\n" +
 	"\x12GetPayloadResponse\x12\x1a\n" +
 	"\bcomplete\x18\x01 \x01(\bR\bcomplete\x12\x16\n" +
-	"\x06absent\x18\x02 \x01(\tR\x06absent\x126\n" +
-	"\bmessages\x18\x03 \x03(\v2\x1a.sluice.v1.RecordedMessageR\bmessages\"\x84\x01\n" +
-	"\x0fRecordedMessage\x12\x18\n" +
-	"\arequest\x18\x01 \x01(\bR\arequest\x12)\n" +
-	"\x02at\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x02at\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\fR\amessage\"V\n" +
+	"\x06absent\x18\x02 \x01(\tR\x06absent\x12(\n" +
+	"\x06frames\x18\x03 \x03(\v2\x10.sluice.v1.FrameR\x06frames\"\xbd\x01\n" +
+	"\x05Frame\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\x05R\x04kind\x12)\n" +
+	"\x02at\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x02at\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\fR\amessage\x12\x10\n" +
+	"\x03cut\x18\x06 \x01(\bR\x03cut\x12\x16\n" +
+	"\x06masked\x18\a \x01(\bR\x06masked\"V\n" +
 	"\x12TailRecordsRequest\x12,\n" +
 	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x05R\x04last\"Z\n" +
@@ -1755,66 +1856,66 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\bcomplete\x18\f \x01(\bR\bcomplete\")\n" +
 	"\x05Count\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\f\n" +
-	"\x01n\x18\x02 \x01(\x03R\x01n\")\n" +
-	"\rVerifyRequest\x12\x18\n" +
-	"\areplica\x18\x01 \x01(\tR\areplica\"\xbf\x01\n" +
-	"\x0eVerifyResponse\x12\x18\n" +
-	"\areplica\x18\x01 \x01(\tR\areplica\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\x03R\bverified\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\x12.\n" +
-	"\bfindings\x18\x04 \x03(\v2\x12.sluice.v1.FindingR\bfindings\x12\x12\n" +
-	"\x04done\x18\x05 \x01(\bR\x04done\x12\x1d\n" +
-	"\n" +
-	"public_key\x18\x06 \x01(\tR\tpublicKey\"m\n" +
-	"\aFinding\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1b\n" +
-	"\tfirst_seq\x18\x02 \x01(\x03R\bfirstSeq\x12\x19\n" +
-	"\blast_seq\x18\x03 \x01(\x03R\alastSeq\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"n\n" +
+	"\x01n\x18\x02 \x01(\x03R\x01n\"\x91\x01\n" +
+	"\x12ReadRecordsRequest\x12,\n" +
+	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\x12!\n" +
+	"\fnewest_first\x18\x03 \x01(\bR\vnewestFirst\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\\\n" +
+	"\x13ReadRecordsResponse\x12+\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords\x12\x18\n" +
+	"\acursors\x18\x02 \x03(\tR\acursors\"\x11\n" +
+	"\x0fListLogsRequest\"W\n" +
+	"\x10ListLogsResponse\x12\"\n" +
+	"\x04logs\x18\x01 \x03(\v2\x0e.sluice.v1.LogR\x04logs\x12\x1f\n" +
+	"\vpublic_keys\x18\x02 \x03(\tR\n" +
+	"publicKeys\"j\n" +
+	"\x03Log\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x03R\x05first\x12)\n" +
+	"\x04last\x18\x04 \x01(\v2\x15.sluice.v1.CheckpointR\x04last\"A\n" +
+	"\x11ReadLeavesRequest\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\tR\areplica\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\",\n" +
+	"\x12ReadLeavesResponse\x12\x16\n" +
+	"\x06leaves\x18\x01 \x01(\fR\x06leaves\"\x89\x01\n" +
 	"\x16ListCheckpointsRequest\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"z\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x19\n" +
+	"\bmin_size\x18\x04 \x01(\x03R\aminSize\"z\n" +
 	"\x17ListCheckpointsResponse\x127\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2\x15.sluice.v1.CheckpointR\vcheckpoints\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xad\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x03R\x04size\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\x12\x1d\n" +
-	"\n" +
-	"public_key\x18\x06 \x01(\tR\tpublicKey\"\xa6\x01\n" +
-	"\x12LookUpValueRequest\x12\x16\n" +
-	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\x120\n" +
-	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04note\x18\x06 \x01(\fR\x04note\"\x8e\x01\n" +
+	"\x12LookUpValueRequest\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
 	"\x13LookUpValueResponse\x12+\n" +
-	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords\"t\n" +
-	"\x14ExportRecordsRequest\x12,\n" +
-	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\x12\x16\n" +
-	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +
-	"\x06resume\x18\x03 \x01(\tR\x06resume\"i\n" +
-	"\x15ExportRecordsResponse\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
-	"\x03end\x18\x03 \x01(\bR\x03end\x12\x16\n" +
-	"\x06resume\x18\x04 \x01(\tR\x06resume2\xd6\a\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords2\xbf\b\n" +
 	"\fAuditService\x12m\n" +
 	"\rSearchRecords\x12\x1f.sluice.v1.SearchRecordsRequest\x1a .sluice.v1.SearchRecordsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/records\x12j\n" +
 	"\tGetRecord\x12\x1b.sluice.v1.GetRecordRequest\x1a\x1c.sluice.v1.GetRecordResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/records/{id=*/*}\x12n\n" +
 	"\n" +
 	"GetPayload\x12\x1c.sluice.v1.GetPayloadRequest\x1a\x1d.sluice.v1.GetPayloadResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/audit/payloads/{id=*/*}\x12n\n" +
 	"\vTailRecords\x12\x1d.sluice.v1.TailRecordsRequest\x1a\x1e.sluice.v1.TailRecordsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/audit/records:tail0\x01\x12\\\n" +
-	"\bGetStats\x12\x1a.sluice.v1.GetStatsRequest\x1a\x1b.sluice.v1.GetStatsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/audit/stats\x12Y\n" +
-	"\x06Verify\x12\x18.sluice.v1.VerifyRequest\x1a\x19.sluice.v1.VerifyResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit:verify0\x01\x12w\n" +
+	"\bGetStats\x12\x1a.sluice.v1.GetStatsRequest\x1a\x1b.sluice.v1.GetStatsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/audit/stats\x12n\n" +
+	"\vReadRecords\x12\x1d.sluice.v1.ReadRecordsRequest\x1a\x1e.sluice.v1.ReadRecordsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/audit/records:read0\x01\x12[\n" +
+	"\bListLogs\x12\x1a.sluice.v1.ListLogsRequest\x1a\x1b.sluice.v1.ListLogsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/audit/logs\x12e\n" +
+	"\n" +
+	"ReadLeaves\x12\x1c.sluice.v1.ReadLeavesRequest\x1a\x1d.sluice.v1.ReadLeavesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/leaves0\x01\x12w\n" +
 	"\x0fListCheckpoints\x12!.sluice.v1.ListCheckpointsRequest\x1a\".sluice.v1.ListCheckpointsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/audit/checkpoints\x12i\n" +
-	"\vLookUpValue\x12\x1d.sluice.v1.LookUpValueRequest\x1a\x1e.sluice.v1.LookUpValueResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/audit:lookUp\x12n\n" +
-	"\rExportRecords\x12\x1f.sluice.v1.ExportRecordsRequest\x1a .sluice.v1.ExportRecordsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit:export0\x01B9Z7github.com/sluice-gateway/sluice/gen/sluice/v1;sluicev1b\x06proto3"
+	"\vLookUpValue\x12\x1d.sluice.v1.LookUpValueRequest\x1a\x1e.sluice.v1.LookUpValueResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/audit:lookUpB9Z7github.com/sluice-gateway/sluice/gen/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_audit_proto_rawDescOnce sync.Once
@@ -1828,7 +1929,7 @@ func file_sluice_v1_audit_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_audit_proto_rawDescData
 }
 
-var file_sluice_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sluice_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sluice_v1_audit_proto_goTypes = []any{
 	(*RecordQuery)(nil),             // 0: sluice.v1.RecordQuery
 	(*Record)(nil),                  // 1: sluice.v1.Record
@@ -1838,76 +1939,82 @@ var file_sluice_v1_audit_proto_goTypes = []any{
 	(*GetRecordResponse)(nil),       // 5: sluice.v1.GetRecordResponse
 	(*GetPayloadRequest)(nil),       // 6: sluice.v1.GetPayloadRequest
 	(*GetPayloadResponse)(nil),      // 7: sluice.v1.GetPayloadResponse
-	(*RecordedMessage)(nil),         // 8: sluice.v1.RecordedMessage
+	(*Frame)(nil),                   // 8: sluice.v1.Frame
 	(*TailRecordsRequest)(nil),      // 9: sluice.v1.TailRecordsRequest
 	(*TailRecordsResponse)(nil),     // 10: sluice.v1.TailRecordsResponse
 	(*GetStatsRequest)(nil),         // 11: sluice.v1.GetStatsRequest
 	(*GetStatsResponse)(nil),        // 12: sluice.v1.GetStatsResponse
 	(*Count)(nil),                   // 13: sluice.v1.Count
-	(*VerifyRequest)(nil),           // 14: sluice.v1.VerifyRequest
-	(*VerifyResponse)(nil),          // 15: sluice.v1.VerifyResponse
-	(*Finding)(nil),                 // 16: sluice.v1.Finding
-	(*ListCheckpointsRequest)(nil),  // 17: sluice.v1.ListCheckpointsRequest
-	(*ListCheckpointsResponse)(nil), // 18: sluice.v1.ListCheckpointsResponse
-	(*Checkpoint)(nil),              // 19: sluice.v1.Checkpoint
-	(*LookUpValueRequest)(nil),      // 20: sluice.v1.LookUpValueRequest
-	(*LookUpValueResponse)(nil),     // 21: sluice.v1.LookUpValueResponse
-	(*ExportRecordsRequest)(nil),    // 22: sluice.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),   // 23: sluice.v1.ExportRecordsResponse
-	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 25: google.protobuf.Struct
-	(*durationpb.Duration)(nil),     // 26: google.protobuf.Duration
+	(*ReadRecordsRequest)(nil),      // 14: sluice.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),     // 15: sluice.v1.ReadRecordsResponse
+	(*ListLogsRequest)(nil),         // 16: sluice.v1.ListLogsRequest
+	(*ListLogsResponse)(nil),        // 17: sluice.v1.ListLogsResponse
+	(*Log)(nil),                     // 18: sluice.v1.Log
+	(*ReadLeavesRequest)(nil),       // 19: sluice.v1.ReadLeavesRequest
+	(*ReadLeavesResponse)(nil),      // 20: sluice.v1.ReadLeavesResponse
+	(*ListCheckpointsRequest)(nil),  // 21: sluice.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 22: sluice.v1.ListCheckpointsResponse
+	(*Checkpoint)(nil),              // 23: sluice.v1.Checkpoint
+	(*LookUpValueRequest)(nil),      // 24: sluice.v1.LookUpValueRequest
+	(*LookUpValueResponse)(nil),     // 25: sluice.v1.LookUpValueResponse
+	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 27: google.protobuf.Struct
+	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
 }
 var file_sluice_v1_audit_proto_depIdxs = []int32{
-	24, // 0: sluice.v1.RecordQuery.since:type_name -> google.protobuf.Timestamp
-	24, // 1: sluice.v1.RecordQuery.until:type_name -> google.protobuf.Timestamp
-	24, // 2: sluice.v1.Record.time:type_name -> google.protobuf.Timestamp
-	25, // 3: sluice.v1.Record.fields:type_name -> google.protobuf.Struct
+	26, // 0: sluice.v1.RecordQuery.since:type_name -> google.protobuf.Timestamp
+	26, // 1: sluice.v1.RecordQuery.until:type_name -> google.protobuf.Timestamp
+	26, // 2: sluice.v1.Record.time:type_name -> google.protobuf.Timestamp
+	27, // 3: sluice.v1.Record.fields:type_name -> google.protobuf.Struct
 	0,  // 4: sluice.v1.SearchRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 5: sluice.v1.SearchRecordsResponse.records:type_name -> sluice.v1.Record
 	1,  // 6: sluice.v1.GetRecordResponse.record:type_name -> sluice.v1.Record
-	8,  // 7: sluice.v1.GetPayloadResponse.messages:type_name -> sluice.v1.RecordedMessage
-	26, // 8: sluice.v1.RecordedMessage.at:type_name -> google.protobuf.Duration
+	8,  // 7: sluice.v1.GetPayloadResponse.frames:type_name -> sluice.v1.Frame
+	28, // 8: sluice.v1.Frame.at:type_name -> google.protobuf.Duration
 	0,  // 9: sluice.v1.TailRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 10: sluice.v1.TailRecordsResponse.record:type_name -> sluice.v1.Record
 	0,  // 11: sluice.v1.GetStatsRequest.query:type_name -> sluice.v1.RecordQuery
-	24, // 12: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
-	24, // 13: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
+	26, // 12: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
+	26, // 13: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
 	13, // 14: sluice.v1.GetStatsResponse.by_verdict:type_name -> sluice.v1.Count
 	13, // 15: sluice.v1.GetStatsResponse.by_principal:type_name -> sluice.v1.Count
 	13, // 16: sluice.v1.GetStatsResponse.by_model:type_name -> sluice.v1.Count
 	13, // 17: sluice.v1.GetStatsResponse.by_verb:type_name -> sluice.v1.Count
 	13, // 18: sluice.v1.GetStatsResponse.by_entity:type_name -> sluice.v1.Count
-	16, // 19: sluice.v1.VerifyResponse.findings:type_name -> sluice.v1.Finding
-	19, // 20: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
-	24, // 21: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
-	24, // 22: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
-	24, // 23: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
-	1,  // 24: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
-	0,  // 25: sluice.v1.ExportRecordsRequest.query:type_name -> sluice.v1.RecordQuery
-	2,  // 26: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
-	4,  // 27: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
-	6,  // 28: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
-	9,  // 29: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
-	11, // 30: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
-	14, // 31: sluice.v1.AuditService.Verify:input_type -> sluice.v1.VerifyRequest
-	17, // 32: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
-	20, // 33: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
-	22, // 34: sluice.v1.AuditService.ExportRecords:input_type -> sluice.v1.ExportRecordsRequest
-	3,  // 35: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
-	5,  // 36: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
-	7,  // 37: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
-	10, // 38: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
-	12, // 39: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
-	15, // 40: sluice.v1.AuditService.Verify:output_type -> sluice.v1.VerifyResponse
-	18, // 41: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
-	21, // 42: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
-	23, // 43: sluice.v1.AuditService.ExportRecords:output_type -> sluice.v1.ExportRecordsResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	0,  // 19: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
+	1,  // 20: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
+	18, // 21: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
+	23, // 22: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
+	23, // 23: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
+	26, // 24: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
+	26, // 25: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
+	26, // 26: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
+	1,  // 27: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
+	2,  // 28: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
+	4,  // 29: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
+	6,  // 30: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
+	9,  // 31: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
+	11, // 32: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
+	14, // 33: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
+	16, // 34: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
+	19, // 35: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
+	21, // 36: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
+	24, // 37: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
+	3,  // 38: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
+	5,  // 39: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
+	7,  // 40: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
+	10, // 41: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
+	12, // 42: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
+	15, // 43: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
+	17, // 44: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
+	20, // 45: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
+	22, // 46: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
+	25, // 47: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
+	38, // [38:48] is the sub-list for method output_type
+	28, // [28:38] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_audit_proto_init() }
@@ -1921,7 +2028,7 @@ func file_sluice_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_audit_proto_rawDesc), len(file_sluice_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

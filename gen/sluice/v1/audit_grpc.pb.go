@@ -24,10 +24,11 @@ const (
 	AuditService_GetPayload_FullMethodName      = "/sluice.v1.AuditService/GetPayload"
 	AuditService_TailRecords_FullMethodName     = "/sluice.v1.AuditService/TailRecords"
 	AuditService_GetStats_FullMethodName        = "/sluice.v1.AuditService/GetStats"
-	AuditService_Verify_FullMethodName          = "/sluice.v1.AuditService/Verify"
+	AuditService_ReadRecords_FullMethodName     = "/sluice.v1.AuditService/ReadRecords"
+	AuditService_ListLogs_FullMethodName        = "/sluice.v1.AuditService/ListLogs"
+	AuditService_ReadLeaves_FullMethodName      = "/sluice.v1.AuditService/ReadLeaves"
 	AuditService_ListCheckpoints_FullMethodName = "/sluice.v1.AuditService/ListCheckpoints"
 	AuditService_LookUpValue_FullMethodName     = "/sluice.v1.AuditService/LookUpValue"
-	AuditService_ExportRecords_FullMethodName   = "/sluice.v1.AuditService/ExportRecords"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -48,17 +49,19 @@ type AuditServiceClient interface {
 	TailRecords(ctx context.Context, in *TailRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailRecordsResponse], error)
 	// GetStats says how much there is, and counts the records of a query.
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
-	// Verify holds the records to the signed checkpoints. It sends how far it is,
-	// and what is wrong last.
-	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyResponse], error)
-	// ListCheckpoints lists signed checkpoints, the newest first, with the public
-	// keys that they are signed with.
+	// ReadRecords sends all records of a query, in the order of their writing: for
+	// exports, replays and verifications, which are the reader's to do.
+	ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error)
+	// ListLogs lists the replicas' logs and what there is of each. It needs
+	// audit_read on every model, as ReadLeaves and ListCheckpoints do.
+	ListLogs(ctx context.Context, in *ListLogsRequest, opts ...grpc.CallOption) (*ListLogsResponse, error)
+	// ReadLeaves sends the hashes of a log's records, those of pruned ones too.
+	ReadLeaves(ctx context.Context, in *ReadLeavesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLeavesResponse], error)
+	// ListCheckpoints lists a log's signed checkpoints, the smallest first.
 	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
 	// LookUpValue says in which records a value was masked, by a keyed hash of it:
 	// the value is kept nowhere, and not recorded.
 	LookUpValue(ctx context.Context, in *LookUpValueRequest, opts ...grpc.CallOption) (*LookUpValueResponse, error)
-	// ExportRecords sends the files of an export, one after the other, in pieces.
-	ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error)
 }
 
 type auditServiceClient struct {
@@ -128,13 +131,13 @@ func (c *auditServiceClient) GetStats(ctx context.Context, in *GetStatsRequest, 
 	return out, nil
 }
 
-func (c *auditServiceClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyResponse], error) {
+func (c *auditServiceClient) ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[1], AuditService_Verify_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[1], AuditService_ReadRecords_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[VerifyRequest, VerifyResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ReadRecordsRequest, ReadRecordsResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -145,7 +148,36 @@ func (c *auditServiceClient) Verify(ctx context.Context, in *VerifyRequest, opts
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AuditService_VerifyClient = grpc.ServerStreamingClient[VerifyResponse]
+type AuditService_ReadRecordsClient = grpc.ServerStreamingClient[ReadRecordsResponse]
+
+func (c *auditServiceClient) ListLogs(ctx context.Context, in *ListLogsRequest, opts ...grpc.CallOption) (*ListLogsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLogsResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListLogs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) ReadLeaves(ctx context.Context, in *ReadLeavesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLeavesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[2], AuditService_ReadLeaves_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadLeavesRequest, ReadLeavesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_ReadLeavesClient = grpc.ServerStreamingClient[ReadLeavesResponse]
 
 func (c *auditServiceClient) ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -167,25 +199,6 @@ func (c *auditServiceClient) LookUpValue(ctx context.Context, in *LookUpValueReq
 	return out, nil
 }
 
-func (c *auditServiceClient) ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AuditService_ServiceDesc.Streams[2], AuditService_ExportRecords_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[ExportRecordsRequest, ExportRecordsResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AuditService_ExportRecordsClient = grpc.ServerStreamingClient[ExportRecordsResponse]
-
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -204,17 +217,19 @@ type AuditServiceServer interface {
 	TailRecords(*TailRecordsRequest, grpc.ServerStreamingServer[TailRecordsResponse]) error
 	// GetStats says how much there is, and counts the records of a query.
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
-	// Verify holds the records to the signed checkpoints. It sends how far it is,
-	// and what is wrong last.
-	Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyResponse]) error
-	// ListCheckpoints lists signed checkpoints, the newest first, with the public
-	// keys that they are signed with.
+	// ReadRecords sends all records of a query, in the order of their writing: for
+	// exports, replays and verifications, which are the reader's to do.
+	ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error
+	// ListLogs lists the replicas' logs and what there is of each. It needs
+	// audit_read on every model, as ReadLeaves and ListCheckpoints do.
+	ListLogs(context.Context, *ListLogsRequest) (*ListLogsResponse, error)
+	// ReadLeaves sends the hashes of a log's records, those of pruned ones too.
+	ReadLeaves(*ReadLeavesRequest, grpc.ServerStreamingServer[ReadLeavesResponse]) error
+	// ListCheckpoints lists a log's signed checkpoints, the smallest first.
 	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
 	// LookUpValue says in which records a value was masked, by a keyed hash of it:
 	// the value is kept nowhere, and not recorded.
 	LookUpValue(context.Context, *LookUpValueRequest) (*LookUpValueResponse, error)
-	// ExportRecords sends the files of an export, one after the other, in pieces.
-	ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -240,17 +255,20 @@ func (UnimplementedAuditServiceServer) TailRecords(*TailRecordsRequest, grpc.Ser
 func (UnimplementedAuditServiceServer) GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStats not implemented")
 }
-func (UnimplementedAuditServiceServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyResponse]) error {
-	return status.Error(codes.Unimplemented, "method Verify not implemented")
+func (UnimplementedAuditServiceServer) ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadRecords not implemented")
+}
+func (UnimplementedAuditServiceServer) ListLogs(context.Context, *ListLogsRequest) (*ListLogsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLogs not implemented")
+}
+func (UnimplementedAuditServiceServer) ReadLeaves(*ReadLeavesRequest, grpc.ServerStreamingServer[ReadLeavesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadLeaves not implemented")
 }
 func (UnimplementedAuditServiceServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
 }
 func (UnimplementedAuditServiceServer) LookUpValue(context.Context, *LookUpValueRequest) (*LookUpValueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookUpValue not implemented")
-}
-func (UnimplementedAuditServiceServer) ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error {
-	return status.Error(codes.Unimplemented, "method ExportRecords not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -356,16 +374,45 @@ func _AuditService_GetStats_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
-func _AuditService_Verify_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(VerifyRequest)
+func _AuditService_ReadRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadRecordsRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(AuditServiceServer).Verify(m, &grpc.GenericServerStream[VerifyRequest, VerifyResponse]{ServerStream: stream})
+	return srv.(AuditServiceServer).ReadRecords(m, &grpc.GenericServerStream[ReadRecordsRequest, ReadRecordsResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AuditService_VerifyServer = grpc.ServerStreamingServer[VerifyResponse]
+type AuditService_ReadRecordsServer = grpc.ServerStreamingServer[ReadRecordsResponse]
+
+func _AuditService_ListLogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListLogs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListLogs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListLogs(ctx, req.(*ListLogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_ReadLeaves_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadLeavesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuditServiceServer).ReadLeaves(m, &grpc.GenericServerStream[ReadLeavesRequest, ReadLeavesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuditService_ReadLeavesServer = grpc.ServerStreamingServer[ReadLeavesResponse]
 
 func _AuditService_ListCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListCheckpointsRequest)
@@ -403,17 +450,6 @@ func _AuditService_LookUpValue_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
-func _AuditService_ExportRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(ExportRecordsRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(AuditServiceServer).ExportRecords(m, &grpc.GenericServerStream[ExportRecordsRequest, ExportRecordsResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type AuditService_ExportRecordsServer = grpc.ServerStreamingServer[ExportRecordsResponse]
-
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -438,6 +474,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AuditService_GetStats_Handler,
 		},
 		{
+			MethodName: "ListLogs",
+			Handler:    _AuditService_ListLogs_Handler,
+		},
+		{
 			MethodName: "ListCheckpoints",
 			Handler:    _AuditService_ListCheckpoints_Handler,
 		},
@@ -453,13 +493,13 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "Verify",
-			Handler:       _AuditService_Verify_Handler,
+			StreamName:    "ReadRecords",
+			Handler:       _AuditService_ReadRecords_Handler,
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "ExportRecords",
-			Handler:       _AuditService_ExportRecords_Handler,
+			StreamName:    "ReadLeaves",
+			Handler:       _AuditService_ReadLeaves_Handler,
 			ServerStreams: true,
 		},
 	},
