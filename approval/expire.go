@@ -74,18 +74,28 @@ func (e *Engine) endGrants(ctx context.Context) error {
 	return nil
 }
 
+// endGrant ends a grant, also one that is being used at the moment.
 func (e *Engine) endGrant(ctx context.Context, l *live, state State) error {
-	copied := *l.Grant
-	g := grant{&copied, l.revision}
-	g.State, g.Ended = state, e.clock.now()
-	change, err := e.changeGrant(g)
-	if err != nil {
-		return err
+	for range attempts {
+		copied := *l.Grant
+		g := grant{&copied, l.revision}
+		g.State, g.Ended = state, e.clock.now()
+		change, err := e.changeGrant(g)
+		if err != nil {
+			return err
+		}
+		err = e.store.Apply(ctx, change)
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		if failed := e.refreshGrant(ctx, l.ID); failed != nil || err == nil {
+			return failed
+		}
+		if l = e.mirror.get(l.ID); l == nil || l.State != Live {
+			return nil
+		}
 	}
-	if err := e.store.Apply(ctx, change); err != nil && !errors.Is(err, store.ErrConflict) {
-		return err
-	}
-	return e.refreshGrant(ctx, l.ID)
+	return store.ErrConflict
 }
 
 // sweep ends what depends on rules that are not in force any more, or were not

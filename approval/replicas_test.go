@@ -290,3 +290,53 @@ func TestWhatIsOldIsDeleted(t *testing.T) {
 		}
 	})
 }
+
+func TestTakingBackIsNoWayToCallPeopleAgainAndAgain(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.config.PendingPerPrincipal = 5
+		here, _ := r.replica(r.store.Again())
+		for i := range 6 {
+			a := unload(func(tt *access.Terms) { tt.Mode = access.Ask })
+			a.Digest[1] = byte(i)
+			err := r.ended(admit(r.t.Context(), here, a)).err
+			if i == 5 {
+				refused(t, err, access.Exhausted, access.ReasonApprovalPending)
+				break
+			}
+			if _, err := here.Deny(r.t.Context(), alice, r.pending().ID, approval.Answer{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(15 * time.Minute)
+		r.waits(admit(r.t.Context(), here, unload()))
+	})
+}
+
+// TestAGrantThatIsUsedWhileItsGuardChangesEnds has the sweep meet a use that is
+// counted at the same time.
+func TestAGrantThatIsUsedWhileItsGuardChangesEnds(t *testing.T) {
+	bubble(t, func(r *rig) {
+		counted := func(tt *access.Terms) { tt.Uses = 100 }
+		call := r.admit(unload(counted))
+		r.approve(carol, r.pending().ID)
+		id := r.passed(call).Grant
+		raced := false
+		r.store.Before(func(op string, changes []store.Change) error {
+			if op == "apply" && !raced && changes[0].Kind == approval.KindGrant && changes[0].State == string(approval.Void) {
+				raced = true
+				item, err := r.store.Again().Get(r.t.Context(), approval.KindGrant, id)
+				if err != nil {
+					return err
+				}
+				return r.store.Again().Apply(r.t.Context(), store.Change{Item: item}) // as a use would
+			}
+			return nil
+		})
+		r.engine.Replace(&approval.Rules{})
+		synctest.Wait()
+		if g, err := r.engine.GetGrant(r.t.Context(), id); err != nil || g.State != approval.Void || !raced {
+			t.Errorf("the grant is %s, %v", g.State, err)
+		}
+	})
+}

@@ -119,14 +119,21 @@ func (e *Engine) make(ctx context.Context, r *Request, revision int64) error {
 	return e.applyRequest(ctx, request{r, 0}, noticeOf(r, EventRequested), asked)
 }
 
-// checkPending bounds how many requests a principal has open at once.
+// checkPending bounds how many requests a principal has open at once. Those that
+// he took back count for a while: people were told of each.
 func (e *Engine) checkPending(ctx context.Context, requester string) error {
 	most := e.config.PendingPerPrincipal
-	items, err := e.store.List(ctx, store.Query{Kind: KindRequest, Owner: Owner(requester), State: string(Pending), Limit: most})
+	open, err := e.store.List(ctx, store.Query{Kind: KindRequest, Owner: Owner(requester), State: string(Pending), Limit: most})
 	if err != nil {
 		return err
 	}
-	if len(items) >= most {
+	back, err := e.store.List(ctx, store.Query{
+		Kind: KindRequest, Owner: Owner(requester), State: string(Cancelled), Limit: most, After: store.NewID(e.clock.now().Add(-defaultWithin)),
+	})
+	if err != nil {
+		return err
+	}
+	if len(open)+len(back) >= most {
 		return tooMany("%d requests of yours are open, which is as many as may; let people decide on those, or take some back (sluice approvals list --mine)", most)
 	}
 	return nil

@@ -57,12 +57,13 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	}
 	ask := g.ask(call, call.Verb, call.Model, call.Version, call.Needs)
 	mask := g.mask(ctx, call.Model)
+	var infer *wire.Message
 	if info.FullMethod == inference.GRPCInferenceService_ModelInfer_FullMethodName {
-		m, err := r.Message()
-		if err != nil {
+		var err error
+		if infer, err = r.Message(); err != nil {
 			return nil, err
 		}
-		if err := content(ask, m, mask); err != nil {
+		if err := content(ask, ask.Needs, infer, mask); err != nil {
 			return nil, err
 		}
 	} else {
@@ -73,7 +74,13 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		ask.Digest = approval.DigestControl(m)
 		ask.Show = func() *approval.Summary { return approval.ShowControl(m, mask) }
 	}
-	ask.Recheck = func() ([]*access.Need, error) { return g.againUnary(ctx, call, req, info) }
+	ask.Recheck = func() ([]*access.Need, error) {
+		needs, err := g.againUnary(ctx, call, req, info)
+		if err != nil {
+			return nil, err
+		}
+		return needs, g.anew(ask, needs, infer, mask)
+	}
 	approved, err := g.admit(ctx, ask)
 	call.Approval = approval.Merge(call.Granted, approved)
 	if call.Guard == "" {
@@ -95,9 +102,7 @@ func (g *Gate) ask(call *access.Call, verb access.Verb, model, version string, n
 	if call.Peer.IsValid() {
 		ask.Origin.Peer = call.Peer.String()
 	}
-	if model != "" && g.Backend != nil {
-		ask.Backend = g.Backend(model)
-	}
+	ask.Backend = g.backend(model)
 	return ask
 }
 
@@ -108,10 +113,27 @@ func first(values []string) string {
 	return values[0]
 }
 
+// anew looks again at what an approval covers besides the message: a reload may
+// have led the model to another backend, or changed what guards ask about.
+func (g *Gate) anew(ask *approval.Ask, needs []*access.Need, infer *wire.Message, mask approval.Mask) error {
+	ask.Backend = g.backend(ask.Model)
+	if infer == nil || ask.Show != nil {
+		return nil
+	}
+	return content(ask, needs, infer, mask)
+}
+
+func (g *Gate) backend(model string) string {
+	if model == "" || g.Backend == nil {
+		return ""
+	}
+	return g.Backend(model)
+}
+
 // content is what an infer's approval covers. It is read only where a need is
 // about it: a large message takes a while to hash.
-func content(ask *approval.Ask, m *wire.Message, mask approval.Mask) (err error) {
-	for _, n := range ask.Needs {
+func content(ask *approval.Ask, needs []*access.Need, m *wire.Message, mask approval.Mask) (err error) {
+	for _, n := range needs {
 		if n.Terms.Scope != access.ScopeModel {
 			ask.Digest, err = approval.DigestInfer(m)
 			ask.Show = func() *approval.Summary { return approval.ShowInfer(m, mask) }

@@ -76,8 +76,15 @@ func (s *stream) RecvMsg(m any) error {
 	}
 	told := access.Message{ID: view.ID().String(), Verb: access.Infer, Model: view.ModelName().String(), Guard: needs[0].Guard}
 	ask := s.gate.ask(s.call, access.Infer, told.Model, view.ModelVersion().String(), needs)
-	ask.Recheck = func() ([]*access.Need, error) { return s.gate.againMessage(s.ServerStream, s.call, message, s.info) }
-	err = content(ask, message, s.gate.mask(s.Context(), told.Model))
+	mask := s.gate.mask(s.Context(), told.Model)
+	ask.Recheck = func() ([]*access.Need, error) {
+		needs, err := s.gate.againMessage(s.ServerStream, s.call, message, s.info)
+		if err != nil {
+			return nil, err
+		}
+		return needs, s.gate.anew(ask, needs, message, mask)
+	}
+	err = content(ask, needs, message, mask)
 	if err == nil {
 		told.Approval, err = s.gate.admit(s.Context(), ask)
 	}

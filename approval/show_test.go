@@ -1,0 +1,148 @@
+package approval_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/approval"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// masked is a mask that knows one secret.
+func masked(text string) string { return strings.ReplaceAll(text, "4111 1111 1111 1111", "[CARD]") }
+
+const card = "4111 1111 1111 1111"
+
+func hash(b string) string {
+	sum := sha256.Sum256([]byte(b))
+	return hex.EncodeToString(sum[:])
+}
+
+func part(t *testing.T, s *approval.Summary, name string) approval.Part {
+	t.Helper()
+	for _, p := range s.Parts {
+		if p.Name == name {
+			return p
+		}
+	}
+	t.Fatalf("%s is not shown: %+v", name, s.Parts)
+	return approval.Part{}
+}
+
+func TestALoadIsShownByItsFiles(t *testing.T) {
+	of := func(s string) *pb.ModelRepositoryParameter {
+		return &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_StringParam{StringParam: s}}
+	}
+	m := &pb.RepositoryModelLoadRequest{ModelName: "m", Parameters: map[string]*pb.ModelRepositoryParameter{
+		"config":       of(`{"owner": "` + card + `"}`),
+		"file:1/model": {ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: []byte("weights")}},
+		"file:1/text":  of("as text " + card),
+		"note":         of(strings.Repeat("n", 20<<10) + card),
+		"flag":         {ParameterChoice: &pb.ModelRepositoryParameter_BoolParam{BoolParam: true}},
+		"nothing":      {},
+	}}
+	s := approval.ShowControl(m, masked)
+	if p := part(t, s, "file:1/model"); p.Kind != approval.PartFile || p.Bytes != 7 || p.SHA256 != hash("weights") || p.Text != "" {
+		t.Errorf("the file is shown as %+v", p)
+	}
+	if p := part(t, s, "file:1/text"); p.Kind != approval.PartFile || p.SHA256 == "" || p.Text != "" {
+		t.Errorf("the file that is text is shown as %+v", p)
+	}
+	if p := part(t, s, "config"); p.Kind != approval.PartConfig || p.Text != `{"owner": "[CARD]"}` || p.Cut {
+		t.Errorf("the configuration is shown as %+v", p)
+	}
+	if p := part(t, s, "note"); !p.Cut || len(p.Text) != 512 || p.Bytes != 20<<10+len(card) || p.SHA256 == "" {
+		t.Errorf("a long text is shown as %+v", p)
+	}
+	if p := part(t, s, "flag"); p.Type != "bool" || p.Text != "true" {
+		t.Errorf("a flag is shown as %+v", p)
+	}
+	if text, _ := json.Marshal(s); strings.Contains(string(text), card) {
+		t.Errorf("what is masked is shown: %s", text)
+	}
+	if text, _ := json.Marshal(approval.ShowControl(m, nil)); strings.Contains(string(text), "owner") {
+		t.Errorf("without a mask texts are shown: %s", text)
+	}
+}
+
+// raw is texts as a BYTES tensor has them.
+func raw(texts ...string) (b []byte) {
+	for _, s := range texts {
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
+	}
+	return b
+}
+
+func TestAnInferIsShownByItsTensors(t *testing.T) {
+	m := &pb.ModelInferRequest{
+		ModelName: "m", Parameters: map[string]*pb.InferParameter{"system": str("pay " + card), "n": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 7}}},
+		Inputs: []*pb.ModelInferRequest_InferInputTensor{
+			{Name: "prompt", Datatype: "BYTES", Shape: []int64{2}},
+			{Name: "x", Datatype: "FP32", Shape: []int64{1}},
+			{Name: "typed", Datatype: "BYTES", Shape: []int64{1}, Contents: &pb.InferTensorContents{BytesContents: [][]byte{[]byte("my " + card)}}},
+		},
+		Outputs:          []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "out"}},
+		RawInputContents: [][]byte{raw("card "+card, "second"), {1, 2, 3, 4}},
+	}
+	s := approval.ShowInfer(wire.FromBytes(marshal(t, m)), masked)
+	if p := part(t, s, "prompt"); p.Kind != approval.PartInput || p.Text != "card [CARD]\nsecond" || p.SHA256 != hash(string(m.RawInputContents[0])) || p.Shape[0] != 2 {
+		t.Errorf("the prompt is shown as %+v", p)
+	}
+	if p := part(t, s, "x"); p.Text != "" || p.Bytes != 4 || p.SHA256 != hash("\x01\x02\x03\x04") {
+		t.Errorf("numbers are shown as %+v", p)
+	}
+	if p := part(t, s, "typed"); p.Text != "my [CARD]" {
+		t.Errorf("a typed text is shown as %+v", p)
+	}
+	if p := part(t, s, "system"); p.Type != "string" || p.Text != "pay [CARD]" {
+		t.Errorf("a parameter is shown as %+v", p)
+	}
+	if p := part(t, s, "n"); p.Type != "int64" || p.Text != "7" {
+		t.Errorf("a number is shown as %+v", p)
+	}
+	if p := part(t, s, "out"); p.Kind != approval.PartOutput {
+		t.Errorf("an output is shown as %+v", p)
+	}
+}
+
+// TestWhatIsCutShowsNoPieceOfASecret puts a secret at each place around the borders
+// of what is masked and of what is shown.
+func TestWhatIsCutShowsNoPieceOfASecret(t *testing.T) {
+	for _, border := range []int{512, 8 << 10} {
+		for at := border - len(card) - 2; at <= border+2; at++ {
+			text := strings.Repeat(".", at) + card + strings.Repeat(".", 9<<10)
+			m := &pb.ModelInferRequest{Parameters: map[string]*pb.InferParameter{"p": str(text)}}
+			p := approval.ShowInfer(wire.FromBytes(marshal(t, m)), masked).Parts[0]
+			if strings.Contains(p.Text, "4111") || !p.Cut || p.Bytes != len(text) {
+				t.Fatalf("a secret at %d shows as %q", at, strings.Trim(p.Text, "."))
+			}
+		}
+	}
+}
+
+func TestWhatIsShownIsBounded(t *testing.T) {
+	m := &pb.ModelInferRequest{Parameters: map[string]*pb.InferParameter{}}
+	for i := range 500 {
+		m.Parameters[fmt.Sprintf("p%d%s", i, strings.Repeat("x", 1<<10))] = str(strings.Repeat("y\"\x01", 1<<10))
+		m.Inputs = append(m.Inputs, &pb.ModelInferRequest_InferInputTensor{Name: strings.Repeat("n", 1<<10), Datatype: "BYTES", Shape: make([]int64, 100)})
+		m.RawInputContents = append(m.RawInputContents, raw(strings.Repeat("é", 1<<10)))
+	}
+	s := approval.ShowInfer(wire.FromBytes(marshal(t, m)), masked)
+	text, err := json.Marshal(s)
+	if err != nil || len(text) > 128<<10 || len(s.Parts) != 32 || s.More < 900 {
+		t.Errorf("%d bytes are shown, %d parts and %d more, %v", len(text), len(s.Parts), s.More, err)
+	}
+	load := &pb.RepositoryModelLoadRequest{Parameters: map[string]*pb.ModelRepositoryParameter{}}
+	for i := range 500 {
+		load.Parameters[fmt.Sprint("file:", i)] = &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: []byte{1}}}
+	}
+	if s := approval.ShowControl(load, masked); len(s.Parts) != 32 || s.More != 468 {
+		t.Errorf("%d files are shown, and %d more", len(s.Parts), s.More)
+	}
+}
