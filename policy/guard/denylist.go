@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -88,21 +89,28 @@ func (g *guard) hasText(r *reading) (bool, error) {
 			return false, err
 		}
 		for _, text := range texts {
-			if slices.ContainsFunc(append(undone(text), text), g.matchesText) {
-				return true, nil
+			if has, err := r.matches(g.patterns, text); has || err != nil {
+				return has, err
 			}
 		}
 	}
 	return false, nil
 }
 
-func (g *guard) matchesText(text string) bool {
-	for _, p := range g.patterns {
-		if p.MatchString(text) {
-			return true
+// matches tries expressions on a text, and on what its JSON escapes mean. The time
+// that takes is the expressions' times the text's, so the two together are bounded.
+func (r *reading) matches(all []*regexp.Regexp, text string) (bool, error) {
+	for _, s := range append(undone(text), text) {
+		if r.work -= len(all) * len(s); r.work < 0 {
+			return false, fail("the request has too much text for so many expressions")
+		}
+		for _, p := range all {
+			if p.MatchString(s) {
+				return true, nil
+			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // onlyNumbers refuses an input of numbers that some server might read as text.
@@ -120,8 +128,8 @@ func (g *guard) hasParameter(r *reading) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if g.namesParameter(own) || r.r.Infer == nil {
-		return g.namesParameter(own), nil
+	if has, err := g.names(r, own); has || err != nil || r.r.Infer == nil {
+		return has, err
 	}
 	all, err := r.tensors()
 	if err != nil {
@@ -132,54 +140,73 @@ func (g *guard) hasParameter(r *reading) (bool, error) {
 			of := make(map[string]any)
 			return of, r.addParameters(of, i.tensor.Parameters())
 		})
-		if has := g.namesParameter(of); has || err != nil {
+		if err != nil {
+			return false, err
+		}
+		if has, err := g.names(r, of); has || err != nil {
 			return has, err
 		}
 	}
 	asked, err := r.outputParameters()
-	if has := slices.ContainsFunc(asked, g.namesParameter); has || err != nil {
-		return has, err
+	if err != nil {
+		return false, err
+	}
+	for _, of := range asked {
+		if has, err := g.names(r, of); has || err != nil {
+			return has, err
+		}
 	}
 	sampling, err := r.samples()
-	return g.namesParameter(sampling), err
+	if err != nil {
+		return false, err
+	}
+	return g.names(r, sampling)
 }
 
-func (g *guard) namesParameter(all map[string]any) bool {
+// names tells whether a parameter has a name or a value that the list has.
+func (g *guard) names(r *reading, all map[string]any) (bool, error) {
 	for name, v := range all {
-		if matchAny(g.DenyList.Parameters.Names, name) || len(g.values) > 0 && g.matchesValue(v) {
-			return true
+		if matchAny(g.DenyList.Parameters.Names, name) {
+			return true, nil
+		}
+		if has, err := g.valued(r, v); has || err != nil {
+			return has, err
 		}
 	}
-	return false
+	return false, nil
 }
 
-// matchesValue looks at a value, and at all values inside of it.
-func (g *guard) matchesValue(v any) bool {
+// valued looks at a value, and at all values inside of it.
+func (g *guard) valued(r *reading, v any) (has bool, err error) {
 	switch v := v.(type) {
 	case nil:
-		return false
+		return false, nil
+	case string:
+		return r.matches(g.values, v)
 	case []string:
-		return slices.ContainsFunc(v, func(s string) bool { return g.matchesValue(s) })
+		for _, inner := range v {
+			if has, err = r.matches(g.values, inner); has || err != nil {
+				return has, err
+			}
+		}
+		return false, nil
 	case []any:
-		return slices.ContainsFunc(v, g.matchesValue)
+		for _, inner := range v {
+			if has, err = g.valued(r, inner); has || err != nil {
+				return has, err
+			}
+		}
+		return false, nil
 	case map[string]any:
 		for key, inner := range v {
-			if g.matchesValue(key) || g.matchesValue(inner) {
-				return true
+			if has, err = r.matches(g.values, key); has || err != nil {
+				return has, err
+			}
+			if has, err = g.valued(r, inner); has || err != nil {
+				return has, err
 			}
 		}
-		return false
+		return false, nil
 	}
-	text, ok := v.(string)
-	if !ok {
-		text = fmt.Sprint(v)
-	}
-	for _, s := range append(undone(text), text) {
-		for _, p := range g.values {
-			if p.MatchString(s) {
-				return true
-			}
-		}
-	}
-	return false
+	return r.matches(g.values, fmt.Sprint(v))
 }

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -389,6 +390,22 @@ func TestSettingsAndRegions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyExpressionsOnMuchText: a prompt can't be made to cost seconds.
+func TestManyExpressionsOnMuchText(t *testing.T) {
+	var lines strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&lines, "(?i)w[aeiou]+rd%d\n", i)
+	}
+	d := document(t, `guards: [{name: g, verbs: [infer], deny: no, deny_list: {text: {file: many}}}]`)
+	p, problems := guard.Compile([]guard.File{{Document: d}}, guard.Options{ReadFile: func(string) ([]byte, error) { return []byte(lines.String()), nil }})
+	if p == nil {
+		t.Fatal(problems)
+	}
+	judge(t, p, request(t, of("x", strings.Repeat("wa", 1<<10)+"WORD7")), denies)
+	judge(t, p, request(t, of("x", strings.Repeat("wa", 1<<10))), passes)
+	judge(t, p, request(t, of("x", strings.Repeat("wa", 100<<10))), fails)
 }
 
 // TestGuardsShareWhatIsRead: what one guard has read costs the next nothing of what

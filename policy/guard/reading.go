@@ -35,11 +35,12 @@ type Request struct {
 // Bounds on what is read of one request; what is larger fails the guard that
 // reads it.
 const (
-	maxText   = 1 << 20 // bytes of texts, parameters or JSON
-	maxListed = 1024    // inputs, outputs, parameters, files
-	maxValues = 100_000 // values of one JSON text
-	maxDepth  = 64      // of one JSON text
-	maxName   = 1024    // bytes of a tensor's or parameter's name
+	maxText   = 1 << 20  // bytes of texts, parameters or JSON
+	maxListed = 1024     // inputs, outputs, parameters, files
+	maxValues = 100_000  // values of one JSON text
+	maxDepth  = 64       // of one JSON text
+	maxName   = 1024     // bytes of a tensor's or parameter's name
+	maxWork   = 32 << 20 // bytes of text times expressions of deny lists
 )
 
 // failure is why something can't be told of a request. Its text is shown to the
@@ -55,6 +56,7 @@ func fail(format string, args ...any) error { return &failure{fmt.Sprintf(format
 type reading struct {
 	r    *Request
 	left int // bytes of text that may still be read
+	work int // bytes on which an expression of a list may still be tried
 
 	inputs     once[[]*input]
 	outputs    once[[]string]
@@ -64,7 +66,7 @@ type reading struct {
 	asked      once[[]map[string]any]
 }
 
-func newReading(r *Request) *reading { return &reading{r: r, left: maxText} }
+func newReading(r *Request) *reading { return &reading{r: r, left: maxText, work: maxWork} }
 
 // once is a fact, or why it can't be told.
 type once[T any] struct {
