@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -63,6 +64,9 @@ type Call struct {
 	// Masked counts what was masked in the call's answers, by entity; Observed
 	// what rules that only observe have found. Both are nil while there is none.
 	Masked, Observed map[string]int64
+	// Marks are keyed hashes of what was masked, where somebody is to find the call by
+	// them: at most [MaxMarks], none twice.
+	Marks []uint64
 	// Refused is the refusal that ended the call, if Sluice itself ended it.
 	Refused *Error
 
@@ -119,6 +123,16 @@ func (c *Call) Count(f Found) {
 	(*counts)[f.Entity] += f.N
 	if c.OnMasked != nil {
 		c.OnMasked(f)
+	}
+}
+
+// MaxMarks is how many marks a call has at most.
+const MaxMarks = 64
+
+// Mark adds a mark. Like Count it is called by who sends the call's answers.
+func (c *Call) Mark(mark uint64) {
+	if len(c.Marks) < MaxMarks && !slices.Contains(c.Marks, mark) {
+		c.Marks = append(c.Marks, mark)
 	}
 }
 

@@ -9,6 +9,9 @@ const minSealed = 24 * time.Hour
 func (f *found) payloads(c *Config) {
 	p := &c.Audit.Payload
 	f.under("audit", p.Validate())
+	if !p.LookUpKey.IsZero() && (c.LogPath() == "" || c.Secrets.Key.IsZero()) {
+		f.add("audit.look_up_key", "needs a log and secrets.key, as payloads do")
+	}
 	switch {
 	case !p.Keeps():
 		return

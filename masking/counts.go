@@ -15,6 +15,9 @@ type Counts struct {
 	// observe: true found. Both are nil while there are none.
 	Masked, Observed map[string]int64
 
+	// Found, if set, hears of each value that is masked while it is.
+	Found Found
+
 	tokens []Token // that are not kept yet
 }
 

@@ -112,6 +112,7 @@ func (k *masker) replaced(u *use, text []byte, start int) (string, *access.Error
 	}
 	out := k.open.begin(u)
 	k.open.write(text)
+	k.hear(u, text, true, true)
 	out += k.finish(u)
 	k.note(u, start, start+len(text), true, out)
 	return out, nil

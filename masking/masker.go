@@ -32,6 +32,7 @@ type masker struct {
 	base   int
 	spare  []spare
 	events []detect.Event
+	value  []byte // of the match that is going on, where somebody wants to hear of it
 	open   writer // the match that is going on
 
 	lex *lexer // of JSON texts
@@ -166,6 +167,7 @@ func (k *masker) matched(u *use, ev *detect.Event, start, end int, quoted bool) 
 		text = k.open.begin(u)
 	}
 	k.open.write(ev.Text)
+	k.hear(u, ev.Text, ev.First, ev.Last)
 	if ev.Last {
 		text += k.finish(u)
 	}

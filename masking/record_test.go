@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/masking"
+	"github.com/sluice-gateway/sluice/wire"
 )
 
 const (
@@ -351,4 +352,34 @@ func FuzzRecording(f *testing.F) {
 		_, _ = rec.Answer(t.Context(), a, nil)
 		_, _ = rec.Answers(t.Context(), [][]byte{a, b}, false, nil)
 	})
+}
+
+// TestWhatIsHeard: who wants to hear of masked values hears each whole, however a
+// stream cuts it, and nothing of what is only observed.
+func TestWhatIsHeard(t *testing.T) {
+	rules := []masking.Rule{redacts(func(r *masking.Rule) { r.Mode, r.Entities = masking.Delta, entities("EMAIL", "CARD") }), redacts(func(r *masking.Rule) {
+		r.Name, r.Observe, r.Entities, r.Mode = "watch", true, entities("SSN"), masking.Delta
+	})}
+	var heard []string
+	found := func(entity string, value []byte) { heard = append(heard, entity+" "+string(value)) }
+	c := masking.Counts{Found: found}
+	if _, refused := unary(t, plan(t, rules...), output(&pb.ModelInferResponse{}, raw, "a", seedEmail+" "+seedSSN), &c); refused != nil {
+		t.Fatal(refused)
+	}
+	answers := plan(t, rules...).Answers(masking.Facts{Decoupled: true})
+	answers.Counts().Found = found
+	for _, b := range streamOf(t, raw, "pay 4111 11", "11 1111 1", "111 now", " and here") {
+		m := wire.FromBytes(b)
+		before, out, refused := answers.Mask(t.Context(), m)
+		if refused != nil || before != nil {
+			t.Fatal(refused)
+		}
+		if out != m {
+			out.Free()
+		}
+		m.Free()
+	}
+	if want := []string{"EMAIL " + seedEmail, "CARD " + seedCard}; !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
+	}
 }

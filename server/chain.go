@@ -48,7 +48,7 @@ func (s *Server) Chain() (*interceptors.Chain, error) {
 		decide[1],
 		(&approval.Gate{Engine: s.approvals, Again: decide, Backend: s.backendsOf, Mask: s.maskShown}).Step(),
 		record.Intent(),
-		(&masking.Gate{Engine: s.masking, Facts: s.facts}).Step(),
+		(&masking.Gate{Engine: s.masking, Facts: s.facts, Mark: s.payloads.mark()}).Step(),
 	)
 }
 

@@ -30,6 +30,7 @@ type payloads struct {
 	reader *payload.Reader
 	retain time.Duration
 	log    *slog.Logger
+	marker *payload.Marker // nil: no value can be looked up
 }
 
 // openPayloads makes what keeps and opens payloads in a log.
@@ -47,7 +48,7 @@ func (s *Server) openPayloads(ctx context.Context, cfg *config.Config, log audit
 	if err != nil {
 		return err
 	}
-	out := &payloads{retain: cfg.Audit.Retain, log: s.log}
+	out := &payloads{retain: cfg.Audit.Retain, log: s.log, marker: marker}
 	if out.reader, err = payload.NewReader(store, keyring{ring}, marker); err != nil {
 		return err
 	}
@@ -114,6 +115,14 @@ func (p *payloads) keep() *payload.Keeper {
 		return nil
 	}
 	return p.keeper
+}
+
+// mark makes the hashes of masked values; nil where none are kept.
+func (p *payloads) mark() func(string) uint64 {
+	if p == nil || p.marker == nil {
+		return nil
+	}
+	return p.marker.Mark
 }
 
 // run deletes the keys of days whose time is over, until ctx ends.

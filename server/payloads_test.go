@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ const (
 )
 
 // startRecording is a gateway that keeps payloads, in a folder of its own.
-func startRecording(t *testing.T) (g *gateway, kept string) {
+func startRecording(t *testing.T, payloads string) (g *gateway, kept string) {
 	t.Helper()
 	kept = t.TempDir()
 	key := filepath.Join(t.TempDir(), "secrets.key")
@@ -45,7 +46,7 @@ func startRecording(t *testing.T) (g *gateway, kept string) {
 	return start(t, setup{policy: masksForMost, extra: `
 store: { sqlite: "` + filepath.Join(kept, "sluice.db") + `" }
 secrets: { key: "file:` + key + `" }
-audit: { payloads: masked, batch: 5ms, look_up_key: "file:` + key + `" }
+audit: { payloads: ` + payloads + `, batch: 5ms, look_up_key: "file:` + key + `" }
 `}), kept
 }
 
@@ -106,7 +107,7 @@ func (g *gateway) say(t *testing.T, name string) {
 // TestNoSeededValueIsInAnyFile: after a run with payloads kept masked, no value is
 // in any file that the gateway or an export has written, whoever called.
 func TestNoSeededValueIsInAnyFile(t *testing.T) {
-	g, kept := startRecording(t)
+	g, kept := startRecording(t, "masked")
 	for _, name := range []string{"bob", "dana"} {
 		g.say(t, name)
 	}
@@ -138,6 +139,38 @@ func TestNoSeededValueIsInAnyFile(t *testing.T) {
 	wantKept(t, g, log)
 }
 
+// TestLookUpWithoutPayloads: where nothing that was said is kept, it is known all
+// the same in whose calls a value was masked.
+func TestLookUpWithoutPayloads(t *testing.T) {
+	g, kept := startRecording(t, "none")
+	g.say(t, "bob")
+	g.end()
+	if err := <-g.ended; err != nil {
+		t.Fatal(err)
+	}
+	wantNoSeeds(t, kept)
+	log, err := auditlog.Open(t.Context(), filepath.Join(kept, "sluice.audit.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	r := g.payloads(t, log)
+	words, _ := r.LookUp("4111 1111-11111111")
+	var kinds []string
+	for found, err := range log.Search(t.Context(), audit.Query{Words: words, Oldest: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, found.Record.RPC)
+		if _, err := r.Open(t.Context(), found.Record.Payload); !errors.Is(err, audit.ErrNotFound) {
+			t.Errorf("something is kept: %v", err)
+		}
+	}
+	if want := []string{"ModelInfer", "ModelStreamInfer"}; !slices.Equal(kinds, want) {
+		t.Errorf("found in %v, want %v", kinds, want)
+	}
+}
+
 // wantNoSeeds reads all files below a folder.
 func wantNoSeeds(t *testing.T, dir string) {
 	t.Helper()
@@ -162,26 +195,7 @@ func wantNoSeeds(t *testing.T, dir string) {
 // answers, masked, and their values can be looked up.
 func wantKept(t *testing.T, g *gateway, log *auditlog.Log) {
 	t.Helper()
-	key := new(access.Secret)
-	ref := g.read("sluice.yaml")
-	_, ref, _ = strings.Cut(ref, `key: "`)
-	ref, _, _ = strings.Cut(ref, `"`)
-	if err := key.UnmarshalText([]byte(ref)); err != nil {
-		t.Fatal(err)
-	}
-	text, err := key.Resolve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := secret.LoadKeys(t.Context(), secret.Config{Key: *key}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := payload.NewReader(log, sealer{ring}, payload.NewMarker([]byte(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := g.payloads(t, log)
 	texts := map[string]string{}
 	for found, err := range log.Search(context.Background(), audit.Query{Model: "tokens", Oldest: true}) {
 		if err != nil {
@@ -218,6 +232,32 @@ func wantKept(t *testing.T, g *gateway, log *auditlog.Log) {
 	if n < 4 {
 		t.Errorf("the card is found in %d records", n)
 	}
+}
+
+// payloads opens what the gateway has kept in a log.
+func (g *gateway) payloads(t *testing.T, log *auditlog.Log) *payload.Reader {
+	t.Helper()
+	key := new(access.Secret)
+	ref := g.read("sluice.yaml")
+	_, ref, _ = strings.Cut(ref, `key: "`)
+	ref, _, _ = strings.Cut(ref, `"`)
+	if err := key.UnmarshalText([]byte(ref)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := key.Resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := secret.LoadKeys(t.Context(), secret.Config{Key: *key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := payload.NewReader(log, sealer{ring}, payload.NewMarker([]byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
 }
 
 // sealer is secret's keyring, as payloads ask for one.

@@ -88,7 +88,9 @@ func (s *stream) RecvMsg(m any) error {
 	}
 	s.remember(plan)
 	expect(message.Follower(), facts)
-	message.Follow(&request{outer: message.Follower(), plan: plan, answers: plan.Answers(facts), id: id, model: model, decoupled: facts.Decoupled})
+	answers := plan.Answers(facts)
+	answers.Counts().Found = s.gate.marks(s.call)
+	message.Follow(&request{outer: message.Follower(), plan: plan, answers: answers, id: id, model: model, decoupled: facts.Decoupled})
 	return nil
 }
 
