@@ -14,7 +14,10 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -238,5 +241,52 @@ func TestAnAdministratorSeesWhatIsInForce(t *testing.T) {
 		if code, text, _ := d.ask("alice", "POST", "/v1/policy:dryRun", string(body)); code != 200 || !strings.Contains(text, c.says) || strings.Contains(text, "root:") {
 			t.Errorf("%s: %d %s", name, code, text)
 		}
+	}
+}
+
+// TestTheConsoleSpeaksEachProtocol: gRPC and REST on one port, with TLS and without.
+func TestTheConsoleSpeaksEachProtocol(t *testing.T) {
+	a := newAuthority(t)
+	secure := prepare(t, setup{server: "  tls: { cert: cert.pem, key: key.pem }"})
+	a.write(secure, "sluice.test")
+	secure.run()
+	for name, c := range map[string]struct {
+		g     *gateway
+		creds credentials.TransportCredentials
+		tls   *tls.Config
+	}{
+		"plaintext": {start(t, setup{}), insecure.NewCredentials(), nil},
+		"TLS":       {secure, credentials.NewTLS(a.config(nil)), a.config(nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := grpc.NewClient("passthrough:///"+c.g.Console, grpc.WithTransportCredentials(c.creds))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			me, err := pb.NewIdentityServiceClient(conn).WhoAmI(c.g.as("bob"), &pb.WhoAmIRequest{}, grpc.UseCompressor("gzip"))
+			if err != nil || me.GetPrincipal().GetName() != "bob" {
+				t.Errorf("over gRPC: %v %v", me, err)
+			}
+			for major, set := range []func(*http.Protocols){func(p *http.Protocols) { p.SetHTTP1(true) }, func(p *http.Protocols) { p.SetHTTP2(c.tls != nil); p.SetUnencryptedHTTP2(c.tls == nil) }} {
+				transport := &http.Transport{Protocols: protocols(set), TLSClientConfig: c.tls}
+				scheme := map[bool]string{true: "https://", false: "http://"}[c.tls != nil]
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+c.g.Console+"/v1/me", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer "+c.g.Token("bob"))
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				transport.CloseIdleConnections()
+				if err != nil || resp.StatusCode != 200 || resp.ProtoMajor != major+1 || !strings.Contains(string(body), `"name":"bob"`) {
+					t.Errorf("over %s: %d %s %v", resp.Proto, resp.StatusCode, body, err)
+				}
+			}
+		})
 	}
 }
