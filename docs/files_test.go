@@ -80,8 +80,8 @@ var (
 	wordFile = regexp.MustCompile(`\bdictionary:\s*([\w./-]+)`)
 )
 
-// aSecret is long enough for a key.
-const aSecret = "a-secret-of-many-bytes"
+// aSecret is one that can be a key.
+const aSecret = "YS1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy1ub3c="
 
 // neighbours makes what a configuration needs beside it: certificates, secrets,
 // lists of words.
