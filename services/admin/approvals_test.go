@@ -43,7 +43,7 @@ func TestAccessIsAskedForApprovedUsedAndRevoked(t *testing.T) {
 		if !strings.Contains(how, "sluice access request load m") {
 			t.Errorf("bob is told %q", how)
 		}
-		answer, err, call := d.try(carol, approve, &pb.ApproveRequest{Id: id, Reason: "go", Duration: durationpb.New(time.Hour)})
+		answer, call, err := d.try(carol, approve, &pb.ApproveRequest{Id: id, Reason: "go", Duration: durationpb.New(time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestWhoSeesAndDecides(t *testing.T) {
 			open(t, func(d *desk) {
 				who := somebody(row.who.Name, row.who.Kind, row.who.Groups...)
 				id, other := d.wish(bob(), row.model), d.wish(bob(), "other")
-				if _, err, _ := d.try(who, get, &pb.GetApprovalRequest{Id: id}); (err == nil) != row.sees {
+				if _, _, err := d.try(who, get, &pb.GetApprovalRequest{Id: id}); (err == nil) != row.sees {
 					t.Errorf("get: %v, want seen %t", err, row.sees)
 				}
 				found := ask[*pb.ListApprovalsResponse](d, who, list, &pb.ListApprovalsRequest{Model: row.model}).GetApprovals()
@@ -108,7 +108,7 @@ func TestWhoSeesAndDecides(t *testing.T) {
 					t.Helper()
 					if kind != 0 {
 						d.refused(who, method, m, kind, row.words)
-					} else if _, err, _ := d.try(who, method, m); err != nil {
+					} else if _, _, err := d.try(who, method, m); err != nil {
 						t.Errorf("%s: %v", method, err)
 					}
 				}
@@ -138,14 +138,14 @@ func TestWhatIsNotYoursIsToldAsWhatIsNotThere(t *testing.T) {
 			approve: func(id string) proto.Message { return &pb.ApproveRequest{Id: id} },
 			deny:    func(id string) proto.Message { return &pb.DenyRequest{Id: id} },
 		} {
-			_, there, a := d.try(dana(), method, m(id))
-			_, not, b := d.try(dana(), method, m(missing))
+			_, a, there := d.try(dana(), method, m(id))
+			_, b, not := d.try(dana(), method, m(missing))
 			if strings.ReplaceAll(fmt.Sprint(there), id, missing) != fmt.Sprint(not) || reasonOf(there) != reasonOf(not) || a.Model != b.Model {
 				t.Errorf("%s tells them apart: %v, %v", method, there, not)
 			}
 		}
-		_, there, _ := d.try(dana(), pb.GrantService_RevokeGrant_FullMethodName, &pb.RevokeGrantRequest{Id: grant})
-		_, not, _ := d.try(dana(), pb.GrantService_RevokeGrant_FullMethodName, &pb.RevokeGrantRequest{Id: missing})
+		_, _, there := d.try(dana(), pb.GrantService_RevokeGrant_FullMethodName, &pb.RevokeGrantRequest{Id: grant})
+		_, _, not := d.try(dana(), pb.GrantService_RevokeGrant_FullMethodName, &pb.RevokeGrantRequest{Id: missing})
 		if strings.ReplaceAll(fmt.Sprint(there), grant, missing) != fmt.Sprint(not) {
 			t.Errorf("a grant of another is told apart: %v, %v", there, not)
 		}
@@ -155,7 +155,7 @@ func TestWhatIsNotYoursIsToldAsWhatIsNotThere(t *testing.T) {
 func TestApprovingIsBoundToWhatWasLookedAt(t *testing.T) {
 	open(t, func(d *desk) {
 		id := d.wish(bob(), "m")
-		_, err, _ := d.try(carol(), approve, &pb.ApproveRequest{Id: id, Digest: strings.Repeat("0", 64)})
+		_, _, err := d.try(carol(), approve, &pb.ApproveRequest{Id: id, Digest: strings.Repeat("0", 64)})
 		if err == nil {
 			t.Fatal("approved with the digest of something else")
 		}

@@ -132,18 +132,18 @@ func audra() *access.Principal { return somebody("audra", access.User, "auditors
 func robot() *access.Principal { return somebody("robot", access.Service, "robots") }
 
 // try makes one call and gives the answer, the error, and what the record sees.
-func (d *desk) try(who *access.Principal, method string, m proto.Message) (proto.Message, error, *access.Call) {
+func (d *desk) try(who *access.Principal, method string, m proto.Message) (proto.Message, *access.Call, error) {
 	d.t.Helper()
 	call := &access.Call{Principal: who, Opened: time.Now()}
 	answer, err := d.handlers[method](access.WithCall(d.t.Context(), call), wire.RequestOf(m))
 	out, _ := answer.(proto.Message)
-	return out, err, call
+	return out, call, err
 }
 
 // ask makes a call that must succeed.
 func ask[R proto.Message](d *desk, who *access.Principal, method string, m proto.Message) R {
 	d.t.Helper()
-	answer, err, _ := d.try(who, method, m)
+	answer, _, err := d.try(who, method, m)
 	if err != nil {
 		d.t.Fatalf("%s by %s: %v", method, who.Name, err)
 	}
@@ -153,7 +153,7 @@ func ask[R proto.Message](d *desk, who *access.Principal, method string, m proto
 // refused makes a call that must be refused, for a reason and with words.
 func (d *desk) refused(who *access.Principal, method string, m proto.Message, kind access.ErrorKind, words string) {
 	d.t.Helper()
-	_, err, _ := d.try(who, method, m)
+	_, _, err := d.try(who, method, m)
 	e, ok := access.AsError(err)
 	if !ok || e.Kind != kind || !strings.Contains(e.Message, words) {
 		d.t.Errorf("%s: %v, want kind %d and %q", method, err, kind, words)

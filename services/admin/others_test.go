@@ -105,7 +105,7 @@ func TestSecretsGoInAndDoNotComeOut(t *testing.T) {
 			t.Error("the value is left in memory")
 		}
 		again := &pb.PutSecretRequest{Id: "gpu-token", Value: []byte("other"), Kind: "bearer"}
-		if _, err, _ := d.try(root(), put, again); reasonOf(err) != access.ReasonConflict {
+		if _, _, err := d.try(root(), put, again); reasonOf(err) != access.ReasonConflict {
 			t.Errorf("put twice: %v", err)
 		}
 		if v := ask[*pb.RotateSecretResponse](d, root(), rotate, &pb.RotateSecretRequest{Id: "gpu-token", Value: []byte("next-next")}).GetSecret().GetVersion(); v <= made.GetVersion() {
@@ -225,7 +225,7 @@ func TestGlassIsBrokenByWhoMayAndMarked(t *testing.T) {
 	open(t, func(d *desk) {
 		const method = pb.AccessService_BreakGlass_FullMethodName
 		m := &pb.BreakGlassRequest{Verb: "unload", Model: "prod", Reason: "the house is on fire", Duration: durationpb.New(10 * time.Minute)}
-		answer, err, call := d.try(root(), method, m)
+		answer, call, err := d.try(root(), method, m)
 		if err != nil {
 			t.Fatal(err)
 		}
