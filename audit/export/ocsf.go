@@ -228,6 +228,9 @@ func apiOf(r *audit.Record) api {
 	if a.Operation == "" {
 		a.Operation = r.Kind.String()
 	}
+	if a.Operation == "" {
+		a.Operation = nobody
+	}
 	if r.Status != 0 {
 		a.Response.Message = codes.Code(r.Status).String()
 	}

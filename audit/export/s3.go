@@ -93,7 +93,8 @@ func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		return nil, b.told(err)
 	}
 	if _, err := o.Stat(); err != nil { // the request is made now
-		return nil, errors.Join(b.told(err), o.Close())
+		_ = o.Close() // it says the same
+		return nil, b.told(err)
 	}
 	return o, nil
 }
