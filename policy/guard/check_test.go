@@ -36,6 +36,8 @@ func TestCheck(t *testing.T) {
 		"a name that is not literal":   {`when: "text(model) == 'x'"`, "guards[0].when: text() takes the name of an input as a string in quotes"},
 		"an expression of the request": {`when: "text('a').matches(model)"`, "guards[0].when: matches() takes an expression in quotes"},
 		"a wrong expression":           {`when: "text('a').matches('(')"`, "guards[0].when: 1:19: invalid matches argument"},
+		"an input made up":             {`when: "inputs[0] == guard.Input{name: 'x'}"`, "guards[0].when: guard.Input can't be made here"},
+		"a key misspelt":               {`when: "override.config == inference.ModelConfig{}", verbs: [load]`, "guards[0].when: inference.ModelConfig can't be made here"},
 		"no network":                   {`when: "cidr(client.address, '10.0.0.0')"`, "guards[0].when: cidr() takes an address and a network"},
 		"too much work":                {`when: "inputs.all(a, inputs.all(b, inputs.all(c, a.name == b.name)))"`, "guards[0].when: may cost too much"},
 		"deeper than that":             {`when: "inputs.all(a, inputs.all(b, inputs.all(c, inputs.all(d, true))))"`, "guards[0].when: 1:"},

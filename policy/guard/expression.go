@@ -185,6 +185,8 @@ func (e *expression) analyse(a *celast.AST) (err error) {
 		switch x.Kind() {
 		case celast.IdentKind:
 			e.facts |= variables[x.AsIdent()].needs
+		case celast.StructKind:
+			err = errors.Join(err, fmt.Errorf("%s can't be made here; a condition looks at what there is", x.AsStruct().TypeName()))
 		case celast.CallKind:
 			err = errors.Join(err, e.call(x.AsCall()))
 		}

@@ -225,8 +225,24 @@ func TestHostileRequests(t *testing.T) {
 		"a name of an output": {byNames, with(of(), func(m *pb.ModelInferRequest) {
 			m.Outputs = append(m.Outputs, &pb.ModelInferRequest_InferRequestedOutputTensor{Name: "o", Parameters: map[string]*pb.InferParameter{"lora_x": number(1)}})
 		}), denies},
-		"a name in vLLM's JSON":    {byNames, of("sampling_parameters", `{"lora_name": "x"}`), denies},
-		"a value inside of JSON":   {byNames, of("sampling_parameters", `{"x": ["y", {"z": "evil"}]}`), denies},
+		"a name in vLLM's JSON":  {byNames, of("sampling_parameters", `{"lora_name": "x"}`), denies},
+		"a value inside of JSON": {byNames, of("sampling_parameters", `{"x": ["y", {"z": "evil"}]}`), denies},
+		"a number by its digits": {`deny_list: {parameters: {values: ["^666$"]}}`, param("seed", number(666)), denies},
+		"an output of no name": {byNames, with(of(), func(m *pb.ModelInferRequest) {
+			m.Outputs = append(m.Outputs, &pb.ModelInferRequest_InferRequestedOutputTensor{Name: "o\x00"})
+		}), fails},
+		"too many outputs": {byNames, with(of(), func(m *pb.ModelInferRequest) {
+			for range 2000 {
+				m.Outputs = append(m.Outputs, &pb.ModelInferRequest_InferRequestedOutputTensor{Name: "o"})
+			}
+		}), fails},
+		"too many parameters": {byParam, with(of(), func(m *pb.ModelInferRequest) {
+			m.Parameters = map[string]*pb.InferParameter{}
+			for i := range 2000 {
+				m.Parameters[fmt.Sprint(i)] = number(1)
+			}
+		}), fails},
+		"the same input twice":     {`when: "inputs[0] == inputs[0] && inputs[0] != inputs[1]"`, of("a", "x", "b", "x"), denies},
 		"neither":                  {byNames, param("temperature", number(1)), passes},
 		"a batch":                  {byBatch, with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Shape = []int64{9, 2} }), denies},
 		"a small batch":            {byBatch, with(of("x", ""), func(m *pb.ModelInferRequest) { m.Inputs[0].Shape = []int64{8, 9} }), passes},
