@@ -60,7 +60,7 @@ func WriteBackup(ctx context.Context, k Keeper, w io.Writer, now time.Time) (ite
 	}
 	err = k.Dump(ctx, func(item Item) error {
 		items++
-		line := backupItem{Kind: item.Kind, ID: item.ID, Revision: item.Revision, Owner: item.Owner, State: item.State, Body: item.Body}
+		line := backupItem{Kind: item.Kind, ID: item.ID, Revision: item.Revision, Owner: item.Owner, State: item.State, Body: append([]byte{}, item.Body...)}
 		if !item.Expires.IsZero() {
 			ms := item.Expires.UnixMilli()
 			line.Expires = &ms
