@@ -40,6 +40,14 @@ var adminRules = map[string]rule{
 	pb.SecretService_DeleteSecret_FullMethodName:  {asks: admin[pb.DeleteSecretRequest]},
 	pb.SecretService_RevealTokens_FullMethodName:  {asks: onModel[pb.RevealTokensRequest](access.Reveal)},
 	pb.BackendService_ListBackends_FullMethodName: {asks: admin[pb.ListBackendsRequest]},
+
+	pb.AuditService_SearchRecords_FullMethodName:   {asks: byService[pb.SearchRecordsRequest](access.AuditRead)},
+	pb.AuditService_GetRecord_FullMethodName:       {asks: byService[pb.GetRecordRequest](access.AuditRead)},
+	pb.AuditService_GetPayload_FullMethodName:      {asks: byService[pb.GetPayloadRequest](access.PayloadRead)},
+	pb.AuditService_GetStats_FullMethodName:        {asks: byService[pb.GetStatsRequest](access.AuditRead)},
+	pb.AuditService_ListLogs_FullMethodName:        {asks: byService[pb.ListLogsRequest](access.AuditRead)},
+	pb.AuditService_ListCheckpoints_FullMethodName: {asks: byService[pb.ListCheckpointsRequest](access.AuditRead)},
+	pb.AuditService_LookUpValue_FullMethodName:     {asks: byService[pb.LookUpValueRequest](access.PayloadRead)},
 }
 
 // IsOpen tells whether a method is served to strangers, however probes are: what

@@ -91,6 +91,9 @@ var streamRules = map[string]streamRule{
 	reflectionpb.ServerReflection_ServerReflectionInfo_FullMethodName: {verb: access.Describe},
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":  {verb: access.Describe},
 	adminpb.ApprovalService_WatchApprovals_FullMethodName:             {byService: true},
+	adminpb.AuditService_TailRecords_FullMethodName:                   {verb: access.AuditRead, byService: true},
+	adminpb.AuditService_ReadRecords_FullMethodName:                   {verb: access.AuditRead, byService: true},
+	adminpb.AuditService_ReadLeaves_FullMethodName:                    {verb: access.AuditRead, byService: true},
 }
 
 // IsProbe tells whether a method asks for no verb: what a load balancer calls.
