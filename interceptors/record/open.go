@@ -119,7 +119,8 @@ func fill(record *audit.Record, call *access.Call) {
 		record.Kind = audit.KindAdmin
 	}
 	who(record, call)
-	record.Verb = verbOf(call.Verb)
+	record.Verb, record.Object = verbOf(call.Verb), clean(call.Object)
+	record.Detail = clean(call.Detail)
 	record.Model, record.AskedVersion = clean(call.Model), clean(call.Version)
 	record.Masked, record.Observed = call.Masked, call.Observed
 	why := reasons{decision: call.Decision, refused: call.Refused}

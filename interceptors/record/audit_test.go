@@ -1,0 +1,398 @@
+package record_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/audittest"
+	"github.com/sluice-gateway/sluice/audit/merkle"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/interceptors/record"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// desk records into memory, inside a bubble of time.
+type desk struct {
+	t     *testing.T
+	log   *audittest.Memory
+	audit *audit.Recorder
+	step  *record.Recorder
+	fails atomic.Bool
+	call  *access.Call
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{t: t}
+	d.log = &audittest.Memory{Before: func(context.Context, audit.Batch) error {
+		if d.fails.Load() {
+			return errors.New("disk full")
+		}
+		return nil
+	}}
+	key, err := merkle.OpenKey(filepath.Join(t.TempDir(), "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := audit.Options{Log: d.log, Key: key, Logger: slog.New(slog.DiscardHandler)}
+	o.Config.SetDefaults()
+	if d.audit, err = audit.NewRecorder(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	d.step = &record.Recorder{Log: slog.New(slog.DiscardHandler), Audit: d.audit}
+	d.call = &access.Call{ID: "cafe", RPC: "ModelInfer", Door: "grpc", Opened: time.Now(), Principal: alice, Verb: access.Infer, Model: "m", Decision: access.Decision{Rule: "role r"}}
+	return d
+}
+
+// unary makes a call whose request is decided on and goes on to backend.
+func (d *desk) unary(request proto.Message, backend func() (any, error)) (any, error) {
+	d.t.Helper()
+	ctx := access.WithCall(d.t.Context(), d.call)
+	req := wire.RequestOf(request)
+	return d.step.Step().Unary(ctx, req, nil, func(ctx context.Context, req any) (any, error) {
+		return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) { return backend() })
+	})
+}
+
+// close ends the recorder and gives what was recorded.
+func (d *desk) close() (all []*audit.Record) {
+	d.t.Helper()
+	if err := d.audit.Close(); err != nil && !d.fails.Load() {
+		d.t.Error(err)
+	}
+	entries, _ := d.log.Entries()
+	for _, e := range entries {
+		r, err := audit.Decode(e.Bytes)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestAStrictCallIsWrittenBeforeItIsDoneAndBeforeItIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.call.Verb, d.call.RPC = access.Load, "RepositoryModelLoad"
+		meanwhile := 0
+		if _, err := d.unary(nil, func() (any, error) {
+			entries, _ := d.log.Entries()
+			meanwhile = len(entries)
+			return &pb.RepositoryModelLoadResponse{}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		entries, syncs := d.log.Entries()
+		if meanwhile != 1 || len(entries) != 2 || syncs != 2 || entries[0].Record.Kind != audit.KindIntent || entries[1].Record.Kind != audit.KindCall {
+			t.Errorf("%d records when it was done, %d (%d synced) when it was answered", meanwhile, len(entries), syncs)
+		}
+		d.close()
+	})
+}
+
+func TestAStrictCallThatCantBeWrittenIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.call.Verb = access.Unload
+		d.fails.Store(true)
+		done := false
+		_, err := d.unary(nil, func() (any, error) { done = true; return nil, nil })
+		if e, ok := access.AsError(err); !ok || e.Reason != access.ReasonAuditAway || done {
+			t.Errorf("got %v, done is %v", err, done)
+		}
+		d.close()
+	})
+}
+
+// What was done and can't be recorded is not answered as if all were well.
+func TestAStrictCallWhoseEndCantBeWrittenIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.call.Verb = access.Unload
+		resp, err := d.unary(nil, func() (any, error) {
+			d.fails.Store(true)
+			return wire.FromBytes([]byte("x")), nil
+		})
+		if e, ok := access.AsError(err); !ok || e.Reason != access.ReasonAuditAway || resp != nil {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		d.fails.Store(false)
+		if all := d.close(); len(all) != 2 || all[0].Kind != audit.KindIntent || all[1].Verdict != audit.Allowed {
+			t.Errorf("recorded are %v", all)
+		}
+	})
+}
+
+// A caller who goes away does not keep his call out of the log.
+func TestACallerWhoIsGoneIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.call.Verb = access.Load
+		ctx, cancel := context.WithCancel(access.WithCall(t.Context(), d.call))
+		_, _ = d.step.Step().Unary(ctx, wire.RequestOf(nil), nil, func(ctx context.Context, req any) (any, error) {
+			return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) {
+				cancel()
+				return nil, context.Canceled
+			})
+		})
+		all := d.close()
+		if len(all) != 2 || all[1].Verdict != audit.Failed || codes.Code(all[1].Status) != codes.Canceled {
+			t.Errorf("recorded are %+v", all)
+		}
+	})
+}
+
+func TestVerdicts(t *testing.T) {
+	refuse := func(k access.ErrorKind, reason string) error { return &access.Error{Kind: k, Reason: reason} }
+	for name, c := range map[string]struct {
+		err  error
+		want audit.Verdict
+		kind audit.Kind
+	}{
+		"well":                       {nil, audit.Allowed, audit.KindCall},
+		"no role":                    {refuse(access.PermissionDenied, access.ReasonNoRole), audit.Denied, audit.KindCall},
+		"malformed":                  {refuse(access.Malformed, access.ReasonMalformed), audit.Denied, audit.KindCall},
+		"a limit":                    {refuse(access.Exhausted, access.ReasonStreams), audit.Denied, audit.KindCall},
+		"needs a person":             {refuse(access.NeedsApproval, access.ReasonNeedsApproval), audit.Held, audit.KindCall},
+		"a person said no":           {refuse(access.NeedsApproval, access.ReasonApprovalDenied), audit.Denied, audit.KindCall},
+		"the backend is away":        {refuse(access.Unavailable, access.ReasonBackendAway), audit.Failed, audit.KindCall},
+		"the backend's own":          {status.Error(codes.InvalidArgument, "no such input"), audit.Failed, audit.KindCall},
+		"the deadline":               {context.DeadlineExceeded, audit.Failed, audit.KindCall},
+		"a mistake in the program":   {errors.New("oops"), audit.Failed, audit.KindCall},
+		"the person's admin request": {nil, audit.Allowed, audit.KindAdmin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t)
+				if c.kind == audit.KindAdmin {
+					d.call.Verb = access.AuditRead
+				}
+				_, _ = d.unary(nil, func() (any, error) { return nil, c.err })
+				all := d.close()
+				if len(all) != 1 || all[0].Verdict != c.want || all[0].Kind != c.kind {
+					t.Errorf("recorded are %+v", all)
+				}
+			})
+		})
+	}
+}
+
+// What somebody else chose is bounded, and is text.
+func TestTextsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		groups := make([]string, 500)
+		for i := range groups {
+			groups[i] = strings.Repeat("g", 1000) + fmt.Sprint(i)
+		}
+		d.call.Principal = &access.Principal{Issuer: "https://iss", Subject: strings.Repeat("s", 4000), Name: "\xff\xfe", Groups: groups}
+		d.call.Model = strings.Repeat("m", 1<<20)
+		_, _ = d.unary(nil, func() (any, error) { return nil, nil })
+		r := d.close()[0]
+		if n := len(r.Append(nil)); n > audit.MaxRecord/4 || len(r.Groups) != audit.MaxList || !r.Cut || len(r.Model) != audit.MaxText || r.Name != "\uFFFD" {
+			t.Errorf("%d bytes, %d groups, model of %d", n, len(r.Groups), len(r.Model))
+		}
+		if groups[0] != strings.Repeat("g", 1000)+"0" {
+			t.Error("the principal's own groups were changed")
+		}
+	})
+}
+
+// streamed is a client's stream on whose handler's side a test stands.
+type streamed struct {
+	*desk
+	grpc.ServerStream
+	requests chan *pb.ModelInferRequest
+}
+
+func (s *streamed) Context() context.Context { return access.WithCall(s.t.Context(), s.call) }
+func (s *streamed) SendMsg(any) error        { return nil }
+func (s *streamed) RecvMsg(m any) error {
+	b, err := proto.Marshal(<-s.requests)
+	if err != nil {
+		return err
+	}
+	return m.(*wire.Message).Take(wire.FromBytes(b))
+}
+
+// stream runs a stream's handler between record, a policy that allows, and intent.
+func (d *desk) stream(handler func(ss grpc.ServerStream, ask func(id string) error)) error {
+	d.call.Stream, d.call.RPC = true, "ModelStreamInfer"
+	s := &streamed{desk: d, requests: make(chan *pb.ModelInferRequest, 1)}
+	return d.step.Step().Stream(nil, s, nil, func(srv any, ss grpc.ServerStream) error {
+		return record.Intent().Stream(srv, &deciding{ss, d.call}, nil, func(_ any, ss grpc.ServerStream) error {
+			handler(ss, func(id string) error {
+				s.requests <- &pb.ModelInferRequest{ModelName: "m", Id: id}
+				m := new(wire.Message)
+				defer m.Free()
+				return ss.RecvMsg(m)
+			})
+			return nil
+		})
+	})
+}
+
+// deciding allows each request, as policy would.
+type deciding struct {
+	grpc.ServerStream
+	call *access.Call
+}
+
+func (d *deciding) RecvMsg(m any) error {
+	if err := d.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	view, err := m.(*wire.Message).InferRequest()
+	if err != nil {
+		return err
+	}
+	d.call.OnMessage(access.Message{ID: view.ID().String(), Verb: access.Infer, Model: "m", Decision: access.Decision{Rule: "role r"}})
+	return nil
+}
+
+// answer is one with or without Triton's mark of the last one.
+func answer(t *testing.T, id string, final ...bool) *wire.Message {
+	t.Helper()
+	a := &pb.ModelStreamInferResponse{InferResponse: &pb.ModelInferResponse{Id: id, ModelName: "m", ModelVersion: "3", Outputs: []*pb.ModelInferResponse_InferOutputTensor{{Name: "OUT", Datatype: "FP32", Shape: []int64{1}}}}}
+	for _, last := range final {
+		a.InferResponse.Parameters = map[string]*pb.InferParameter{"triton_final_response": {ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: last}}}
+	}
+	m, err := wire.FromProto(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestEachRequestOfAStreamHasItsAnswersAndTheirTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		err := d.stream(func(ss grpc.ServerStream, ask func(string) error) {
+			send := func(after time.Duration, id string, final ...bool) {
+				time.Sleep(after)
+				m := answer(t, id, final...)
+				defer m.Free()
+				if err := ss.SendMsg(m); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, id := range []string{"a", "b", "b", "never"} {
+				if err := ask(id); err != nil {
+					t.Error(err)
+				}
+				d.call.OnRoute("gpu", "triton-0:8001")
+			}
+			send(10*time.Millisecond, "a", false)
+			send(5*time.Millisecond, "b")
+			d.call.OnMasked(access.Found{Entity: "EMAIL", N: 2})
+			send(3*time.Millisecond, "a", false)
+			send(2*time.Millisecond, "a", true)
+			d.call.OnMessage(access.Message{ID: "b", Verb: access.Infer, Model: "m", Refused: &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonBlocked}})
+			send(time.Millisecond, "stray")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := d.close()
+		var got []string
+		for _, r := range all {
+			got = append(got, strings.Join(strings.Fields(fmt.Sprint(r.Kind, " ", r.Request, " ", r.Verdict, " ", r.Reason, " ", r.Answers, r.Timing, r.Masked, r.Server, " ", r.Version)), " "))
+			if r.Session != "cafe" || r.Rule != "role r" {
+				t.Errorf("it is %+v", r)
+			}
+		}
+		want := []string{
+			"message b allowed 1 [15000] map[]triton-0:8001 3",
+			"message a allowed 3 [10000 8000 2000] map[EMAIL:2]triton-0:8001 3",
+			"message b denied BLOCKED_BY_MASKING 0 [] map[]triton-0:8001",
+			"message never allowed 0 [] map[]triton-0:8001",
+			"call allowed 5 [] map[]",
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("recorded is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// A server that never marks the last answer does not hold back a long stream's
+// records, nor fill memory.
+func TestOpenRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		_ = d.stream(func(ss grpc.ServerStream, ask func(string) error) {
+			for i := range 1000 {
+				if err := ask(fmt.Sprint(i)); err != nil {
+					t.Fatal(err)
+				}
+				m := answer(t, fmt.Sprint(i), false)
+				_ = ss.SendMsg(m)
+				m.Free()
+			}
+			time.Sleep(time.Second)
+			if entries, _ := d.log.Entries(); len(entries) != 1000-64 {
+				t.Errorf("%d are recorded while the stream is open", len(entries))
+			}
+		})
+		if all := d.close(); len(all) != 1001 {
+			t.Errorf("%d are recorded", len(all))
+		}
+	})
+}
+
+func TestARequestThatCantBeRecordedGoesNoFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		_ = d.stream(func(_ grpc.ServerStream, ask func(string) error) {
+			if err := ask("first"); err != nil {
+				t.Fatal(err)
+			}
+			d.fails.Store(true)
+			d.audit.Record(&audit.Record{Kind: audit.KindReload}, nil)
+			time.Sleep(11 * time.Second)
+			var refused *access.MessageError
+			if err := ask("second"); !errors.As(err, &refused) || refused.ID != "second" || refused.Err.Reason != access.ReasonAuditAway {
+				t.Errorf("got %v", err)
+			}
+			d.fails.Store(false)
+			time.Sleep(5 * time.Second)
+			if err := ask("third"); err != nil {
+				t.Errorf("the stream does not go on: %v", err)
+			}
+		})
+		byID := map[string]*audit.Record{}
+		for _, r := range d.close() {
+			byID[r.Request] = r
+		}
+		if r := byID["second"]; r == nil || r.Verdict != audit.Failed || r.Reason != access.ReasonAuditAway || byID["third"] == nil {
+			t.Errorf("recorded are %v", byID)
+		}
+	})
+}
+
+// BenchmarkTensors is what looking at a request's and an answer's tensors takes.
+func BenchmarkTensors(b *testing.B) {
+	in, err := proto.Marshal(&pb.ModelInferRequest{
+		ModelName: "simple", Id: "1", RawInputContents: [][]byte{make([]byte, 64), make([]byte, 64)},
+		Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "INPUT0", Datatype: "INT32", Shape: []int64{1, 16}}, {Name: "INPUT1", Datatype: "INT32", Shape: []int64{1, 16}}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	record.LookAt(b, in)
+}

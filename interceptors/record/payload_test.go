@@ -1,0 +1,389 @@
+package record_test
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/audittest"
+	"github.com/sluice-gateway/sluice/audit/merkle"
+	"github.com/sluice-gateway/sluice/audit/payload"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/interceptors/record"
+	"github.com/sluice-gateway/sluice/wire"
+)
+
+// shelf keeps keys, and finds payloads beside their records.
+type shelf struct {
+	*audittest.Memory
+	mu   sync.Mutex
+	keys []audit.Key
+}
+
+func (s *shelf) Payload(_ context.Context, id string) (audit.Payload, error) {
+	entries, _ := s.Entries()
+	for _, e := range entries {
+		if e.Payload != nil && e.Payload.ID == id {
+			return *e.Payload, nil
+		}
+	}
+	return audit.Payload{}, audit.ErrNotFound
+}
+
+func (s *shelf) DropPayloads(context.Context, string) (int, error) { return 0, nil }
+func (s *shelf) DeleteKey(context.Context, string) error           { return nil }
+
+func (s *shelf) PutKey(_ context.Context, k audit.Key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append(s.keys, k)
+	return nil
+}
+
+func (s *shelf) Keys(context.Context) ([]audit.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.keys), nil
+}
+
+type wrap struct{ cipher.AEAD }
+
+func (w wrap) Seal(aad, plain []byte) ([]byte, error)  { return w.AEAD.Seal(nil, nil, plain, aad), nil }
+func (w wrap) Open(aad, sealed []byte) ([]byte, error) { return w.AEAD.Open(nil, nil, sealed, aad) }
+
+// capturing is a recorder that keeps payloads.
+type capturing struct {
+	*record.Recorder
+	shelf  *shelf
+	sealer payload.Sealer
+	call   *access.Call
+}
+
+func newCapturing(t *testing.T) *capturing {
+	t.Helper()
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := merkle.OpenKey(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &capturing{shelf: &shelf{Memory: &audittest.Memory{}}, sealer: wrap{aead}}
+	var cfg audit.Config
+	cfg.SetDefaults()
+	log, err := audit.NewRecorder(t.Context(), audit.Options{Log: c.shelf, Key: key, Config: cfg, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := payload.Rule{Models: []string{"*"}, Payloads: payload.What{Share: 1}}
+	rule.SetDefaults()
+	rule.Verbs = append(rule.Verbs, "unload")
+	keeper, err := payload.New(payload.Options{
+		Rules: payload.Rules{rule}, Sealer: c.sealer, Store: c.shelf, Masker: func(string) payload.Masker { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Recorder = &record.Recorder{Log: slog.New(slog.DiscardHandler), Audit: log, Payloads: keeper}
+	c.call = &access.Call{ID: "c1", Door: "grpc", Opened: time.Now(), Principal: alice}
+	return c
+}
+
+// end ends the recorder, and tells what was kept of each record: the request's id,
+// its frames, and a ! where it is not complete.
+func (c *capturing) end(t *testing.T) (kept []string) {
+	t.Helper()
+	c.Payloads.Close(context.Background())
+	if err := c.Audit.Close(); err != nil {
+		t.Error(err)
+	}
+	r, err := payload.NewReader(c.shelf, c.sealer, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	entries, _ := c.shelf.Entries()
+	for _, e := range entries {
+		if e.Record.Verb == "" || e.Record.Payload == nil {
+			continue
+		}
+		content, err := r.Open(t.Context(), e.Record.Payload)
+		if err != nil {
+			kept = append(kept, e.Record.Request+" nothing")
+			continue
+		}
+		line := e.Record.Request
+		for _, f := range content.Frames {
+			line += " " + said(f)
+		}
+		if !content.Complete {
+			line += " !"
+		}
+		kept = append(kept, line)
+	}
+	slices.Sort(kept)
+	return kept
+}
+
+// said is a frame in a word.
+func said(f payload.Frame) string {
+	m := new(pb.ModelStreamInferResponse)
+	switch f.Kind {
+	case payload.Request:
+		return "asked"
+	case payload.Stream:
+		_ = proto.Unmarshal(f.Message, m)
+		return m.GetInferResponse().GetModelVersion() + m.GetErrorMessage()
+	case payload.Failure:
+		return "failed:" + string(f.Message)
+	default:
+		return fmt.Sprint("kind", f.Kind)
+	}
+}
+
+// pipe is the client's side of a stream.
+type pipe struct {
+	grpc.ServerStream
+	ctx      context.Context
+	requests []*pb.ModelInferRequest
+	sent     int
+}
+
+func (p *pipe) Context() context.Context { return p.ctx }
+
+func (p *pipe) RecvMsg(m any) error {
+	if len(p.requests) == 0 {
+		return io.EOF
+	}
+	r := p.requests[0]
+	p.requests = p.requests[1:]
+	next, err := wire.FromProto(r)
+	if err != nil {
+		return err
+	}
+	call := access.CallFrom(p.ctx) // policy, which stands between
+	call.OnMessage(access.Message{ID: r.GetId(), Verb: access.Infer, Model: r.GetModelName(), Decision: access.Decision{Allowed: true}})
+	return m.(*wire.Message).Take(next)
+}
+
+func (p *pipe) SendMsg(m any) error {
+	if _, ok := m.(*wire.Message); !ok {
+		return fmt.Errorf("%T goes to the client", m)
+	}
+	p.sent++
+	return nil
+}
+
+// stream runs a handler inside of both steps on a stream of requests with ids.
+func (c *capturing) stream(t *testing.T, handler func(ss grpc.ServerStream) error, ids ...string) *pipe {
+	t.Helper()
+	c.call.RPC, c.call.Stream = "ModelStreamInfer", true
+	in := &pipe{ctx: access.WithCall(t.Context(), c.call)}
+	for _, id := range ids {
+		in.requests = append(in.requests, &pb.ModelInferRequest{ModelName: "m", Id: id})
+	}
+	_ = c.Step().Stream(nil, in, nil, func(srv any, ss grpc.ServerStream) error {
+		return record.Intent().Stream(srv, ss, nil, func(_ any, ss grpc.ServerStream) error { return handler(ss) })
+	})
+	return in
+}
+
+// read is the relay's: it reads a request, and gives what follows it.
+func read(t *testing.T, ss grpc.ServerStream, decoupled bool) wire.Follower {
+	t.Helper()
+	var m wire.Message
+	defer m.Free()
+	if err := ss.RecvMsg(&m); err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := m.Follower().(interface{ Expect(bool) }); ok {
+		f.Expect(decoupled)
+	}
+	return m.Follower()
+}
+
+// reply sends an answer of a request's; text stands in the version.
+func reply(t *testing.T, ss grpc.ServerStream, f wire.Follower, id, text string, last *bool) {
+	t.Helper()
+	m := &pb.ModelStreamInferResponse{InferResponse: &pb.ModelInferResponse{Id: id, ModelVersion: text}}
+	if last != nil {
+		m.InferResponse.Parameters = map[string]*pb.InferParameter{"triton_final_response": {ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: *last}}}
+	}
+	answer, err := wire.FromProto(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Free()
+	answer.Follow(f)
+	if err := ss.SendMsg(answer); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhatIsSaidOnAStream: each request's answers are kept with it, whatever ids the
+// client gave; what is not certainly a request's own, is not kept at all.
+func TestWhatIsSaidOnAStream(t *testing.T) {
+	yes, no := true, false
+	tests := []struct {
+		name    string
+		ids     []string
+		handler func(t *testing.T, ss grpc.ServerStream) error
+		want    []string
+	}{
+		{"two with the same id", []string{"", ""}, func(t *testing.T, ss grpc.ServerStream) error {
+			a, b := read(t, ss, true), read(t, ss, true)
+			reply(t, ss, b, "", "b1", &no)
+			reply(t, ss, a, "", "a1", &no)
+			reply(t, ss, b, "", "b2", &yes)
+			reply(t, ss, a, "", "a2", &yes)
+			return nil
+		}, []string{" asked a1 a2", " asked b1 b2"}},
+		{"answers that don't say which is the last", []string{"1"}, func(t *testing.T, ss grpc.ServerStream) error {
+			f := read(t, ss, true)
+			reply(t, ss, f, "1", "a", nil)
+			reply(t, ss, f, "1", "b", nil)
+			return ss.SendMsg(wire.End{Follower: f})
+		}, []string{"1 asked a b"}},
+		{"one answer that says nothing", []string{"1"}, func(t *testing.T, ss grpc.ServerStream) error {
+			reply(t, ss, read(t, ss, false), "1", "a", nil)
+			return nil
+		}, []string{"1 asked a"}},
+		{"a request that nobody could follow", []string{"1", "2"}, func(t *testing.T, ss grpc.ServerStream) error {
+			_ = read(t, ss, true)
+			f := read(t, ss, true)
+			reply(t, ss, nil, "1", "a", &yes)
+			reply(t, ss, f, "2", "b", &yes)
+			return nil
+		}, []string{"1 nothing", "2 asked b"}},
+		{"one that is broken off", []string{"1", "2"}, func(t *testing.T, ss grpc.ServerStream) error {
+			f, _ := read(t, ss, true), read(t, ss, true)
+			reply(t, ss, f, "1", "a", &no)
+			return status.Error(codes.Unavailable, "gone")
+		}, []string{"1 asked a failed:gone !", "2 asked failed:gone !"}},
+		{"one that is refused later", []string{"1"}, func(t *testing.T, ss grpc.ServerStream) error {
+			f := read(t, ss, true)
+			reply(t, ss, f, "1", "a", &no)
+			access.CallFrom(ss.Context()).OnMessage(access.Message{ID: "1", Verb: access.Infer, Model: "m", Refused: &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonBlocked, Message: "no"}})
+			reply(t, ss, f, "1", "late", &no)
+			return nil
+		}, []string{"1 asked a !"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCapturing(t)
+			c.stream(t, func(ss grpc.ServerStream) error { return tt.handler(t, ss) }, tt.ids...)
+			if got := c.end(t); !slices.Equal(got, tt.want) {
+				t.Errorf("kept %q, want %q", got, tt.want)
+			}
+			if st := c.Payloads.Stats(); st.Bytes != 0 {
+				t.Errorf("%d bytes are still held", st.Bytes)
+			}
+		})
+	}
+}
+
+// TestManyOpenRequests: those that a recorder no longer waits for are not kept, and
+// hold nothing.
+func TestManyOpenRequests(t *testing.T) {
+	c := newCapturing(t)
+	var ids []string
+	for i := range 70 {
+		ids = append(ids, fmt.Sprintf("%02d", i))
+	}
+	c.stream(t, func(ss grpc.ServerStream) error {
+		for range ids {
+			_ = read(t, ss, true)
+		}
+		return nil
+	}, ids...)
+	kept := c.end(t)
+	nothing := 0
+	for _, line := range kept {
+		if strings.HasSuffix(line, "nothing") {
+			nothing++
+		}
+	}
+	if len(kept) != 70 || nothing != 6 || c.Payloads.Stats().Bytes != 0 {
+		t.Errorf("%d kept, %d with nothing", len(kept), nothing)
+	}
+}
+
+// TestWhatIsSaidInACall: a call that waits for its record has its payload with it.
+func TestWhatIsSaidInACall(t *testing.T) {
+	for _, tt := range []struct {
+		rpc  string
+		verb access.Verb
+		req  proto.Message
+		resp any
+		err  error
+		want string
+	}{
+		{"ModelInfer", access.Infer, &pb.ModelInferRequest{ModelName: "m"}, nil, nil, " asked kind2"},
+		{"ModelInfer", access.Infer, &pb.ModelInferRequest{ModelName: "m"}, nil, errors.New("secret cause"), " asked failed:internal error !"},
+		{"RepositoryModelUnload", access.Unload, &pb.RepositoryModelUnloadRequest{ModelName: "m"}, &pb.RepositoryModelUnloadResponse{}, nil, " kind5 kind6"},
+	} {
+		c := newCapturing(t)
+		c.call.RPC, c.call.Verb, c.call.Model = tt.rpc, tt.verb, "m"
+		if tt.resp == nil && tt.err == nil {
+			m, err := wire.FromProto(&pb.ModelInferResponse{ModelName: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Free()
+			tt.resp = m
+		}
+		r := wire.RequestOf(tt.req)
+		defer r.Free()
+		_, _ = c.Step().Unary(access.WithCall(t.Context(), c.call), r, nil, func(ctx context.Context, req any) (any, error) {
+			return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) { return tt.resp, tt.err })
+		})
+		got := c.end(t)
+		if len(got) != 1 || !strings.HasPrefix(got[0], tt.want[:6]) || strings.Contains(got[0], "secret") {
+			t.Errorf("%s: kept %q, want %q", tt.rpc, got, tt.want)
+		}
+	}
+}
+
+// TestNamesAreMasked: what a caller chose of a record is masked, and what records
+// share stays as it was.
+func TestNamesAreMasked(t *testing.T) {
+	c := newCapturing(t)
+	c.Mask = func(_, text string) string { return strings.ReplaceAll(text, "jane", "[NAME]") }
+	c.call.RPC, c.call.Verb, c.call.Model, c.call.Version = "ModelInfer", access.Infer, "m-jane", "jane"
+	r := wire.RequestOf(&pb.ModelInferRequest{ModelName: "m-jane", Id: "by jane", Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "jane"}, {Name: "x"}}})
+	defer r.Free()
+	for range 2 {
+		_, _ = c.Step().Unary(access.WithCall(t.Context(), c.call), r, nil, func(ctx context.Context, req any) (any, error) {
+			return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) { return nil, errors.New("x") })
+		})
+	}
+	_ = c.end(t)
+	entries, _ := c.shelf.Entries()
+	for _, e := range entries {
+		if e.Record.Verb != "" && (e.Record.Request != "by [NAME]" || e.Record.Model != "m-[NAME]" || e.Record.AskedVersion != "[NAME]" || e.Record.Inputs[0].Name != "[NAME]") {
+			t.Errorf("%+v", e.Record)
+		}
+	}
+}
