@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,24 @@ func left(t *testing.T, s store.Store) (all []string) {
 		}
 	}
 	return all
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // results counts how attempts ended.
@@ -190,7 +209,7 @@ func TestFailingChannel(t *testing.T) {
 		defer func() { _ = s.Close() }()
 		good, bad := sink{}, sink{SendFunc: func(context.Context, notify.Message) error { return errors.New("the answer is 503") }}
 		var r results
-		var log bytes.Buffer
+		var log lines
 		_, stop := run(t, s, notify.Options{Sent: r.add, Logger: slog.New(slog.NewTextHandler(&log, nil))}, entry(t, "good", &good, nil),
 			entry(t, "bad", &bad, func(c *notify.Config) { c.GiveUp = 2 * time.Hour }))
 		post(t, s, "1", asked)
@@ -295,7 +314,7 @@ func TestStoreAway(t *testing.T) {
 		s := storetest.NewMemory()
 		defer func() { _ = s.Close() }()
 		var c sink
-		var log bytes.Buffer
+		var log lines
 		_, stop := run(t, s, notify.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, entry(t, "a", &c, nil))
 		defer stop()
 		synctest.Wait()
@@ -308,9 +327,9 @@ func TestStoreAway(t *testing.T) {
 			t.Errorf("got %v; log: %s", c.ids(), log.String())
 		}
 		// One that can be read and not written is not asked again and again.
-		calls := 0
+		var calls atomic.Int64
 		s.Before(func(op string, changes []store.Change) error {
-			calls++
+			calls.Add(1)
 			if op == "apply" && changes[0].Kind != "other" {
 				return store.Away(errors.New("the disk is full"))
 			}
@@ -322,8 +341,8 @@ func TestStoreAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if calls > 200 || len(c.ids()) != 1 {
-			t.Errorf("%d calls in a minute, sent %v", calls, c.ids())
+		if calls.Load() > 200 || len(c.ids()) != 1 {
+			t.Errorf("%d calls in a minute, sent %v", calls.Load(), c.ids())
 		}
 	})
 }
