@@ -14,6 +14,15 @@ import (
 // keptOut is how long a killed principal is kept out if nobody says.
 const keptOut = 24 * time.Hour
 
+// killed is what became of one session or principal, as JSON.
+type killed struct {
+	ID string `json:"id"`
+	// Sessions are how many were ended, as far as the replica that answered knows.
+	Sessions   int32     `json:"killed"`
+	Everywhere bool      `json:"everywhere"`
+	Expires    time.Time `json:"expiresAt,omitzero"`
+}
+
 // killing is what sessions kill is told.
 type killing struct {
 	clientFlags
@@ -75,7 +84,7 @@ A principal is written issuer#subject, as "sluice sessions list -o json" shows i
 }
 
 func (k *killing) killSessions(cmd *cobra.Command, r *remote, ids []string) error {
-	var all []*pb.KillSessionResponse
+	all := []killed{}
 	var failed error
 	for _, id := range ids {
 		q := &pb.KillSessionRequest{Target: &pb.KillSessionRequest_SessionId{SessionId: id}, Reason: k.reason}
@@ -87,12 +96,12 @@ func (k *killing) killSessions(cmd *cobra.Command, r *remote, ids []string) erro
 			failed = errors.Join(failed, err)
 			continue
 		}
-		if all = append(all, got); k.output != "json" {
+		if all = append(all, killed{ID: id, Sessions: got.GetKilled(), Everywhere: got.GetEverywhere()}); k.output != "json" {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s killed\n", shown(id))
 		}
 	}
 	if k.output == "json" {
-		if err := printJSON(cmd.OutOrStdout(), true, all...); err != nil {
+		if err := printValue(cmd.OutOrStdout(), all); err != nil {
 			return err
 		}
 	}
@@ -111,11 +120,16 @@ func (k *killing) killPrincipal(cmd *cobra.Command, r *remote) error {
 	if !got.GetEverywhere() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "sluice: the store is away: the replica that answered obeys, the others will when it is back; ask each of them, or run this again")
 	}
+	at := got.GetEnded().GetExpiresAt()
 	if k.output == "json" {
-		return printJSON(cmd.OutOrStdout(), false, got)
+		answer := killed{ID: k.principal, Sessions: got.GetKilled(), Everywhere: got.GetEverywhere()}
+		if at != nil {
+			answer.Expires = at.AsTime()
+		}
+		return printValue(cmd.OutOrStdout(), answer)
 	}
 	until := "until that is lifted"
-	if at := got.GetEnded().GetExpiresAt(); at != nil {
+	if at != nil {
 		until = "until " + at.AsTime().Local().Format("2006-01-02 15:04 MST")
 	}
 	n := fmt.Sprintf("%d sessions", got.GetKilled())
@@ -127,12 +141,12 @@ func (k *killing) killPrincipal(cmd *cobra.Command, r *remote) error {
 }
 
 func (k *killing) liftEnded(cmd *cobra.Command, r *remote) error {
-	got, err := ask(cmd, r, pb.NewSessionServiceClient(r).LiftEnded, &pb.LiftEndedRequest{Id: k.principal, Reason: k.reason})
+	_, err := ask(cmd, r, pb.NewSessionServiceClient(r).LiftEnded, &pb.LiftEndedRequest{Id: k.principal, Reason: k.reason})
 	if err != nil {
 		return err
 	}
 	if k.output == "json" {
-		return printJSON(cmd.OutOrStdout(), false, got)
+		return printValue(cmd.OutOrStdout(), map[string]string{"id": k.principal})
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s may come back\n", shown(k.principal))
 	return err

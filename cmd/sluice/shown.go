@@ -68,6 +68,16 @@ func printJSON[M proto.Message](w io.Writer, many bool, messages ...M) error {
 	return err
 }
 
+// printValue writes anything else as one JSON value.
+func printValue(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, asciiControls(string(text))+"\n")
+	return err
+}
+
 // asciiControls escapes in JSON what a terminal would obey and JSON lets stand.
 func asciiControls(text string) string {
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -30,7 +31,15 @@ func newWhoAmICmd() *cobra.Command {
 				return err
 			}
 			if f.output == "json" {
-				return printJSON(cmd.OutOrStdout(), false, me)
+				var principal strings.Builder
+				if err := printJSON(&principal, false, me.GetPrincipal()); err != nil {
+					return err
+				}
+				return printValue(cmd.OutOrStdout(), struct {
+					ID        string          `json:"id"`
+					Principal json.RawMessage `json:"principal"`
+					Roles     []string        `json:"roles"`
+				}{me.GetPrincipal().GetId(), json.RawMessage(principal.String()), append([]string{}, me.GetRoles()...)})
 			}
 			p, s := me.GetPrincipal(), newSheet(cmd.OutOrStdout())
 			s.line("id", p.GetId())

@@ -236,3 +236,25 @@ func TestTheEndOfTheCallersContextIsTheHandlersToo(t *testing.T) {
 		})
 	}
 }
+
+// TestACallIsEndedFromOutside, as gRPC's own can be: what the handler waits for ends,
+// and so does the reading of what its caller sends.
+func TestACallIsEndedFromOutside(t *testing.T) {
+	interrupted := false
+	ctx := inprocess.WithCaller(t.Context(), &inprocess.Caller{Interrupt: func() { interrupted = true }})
+	why := status.Error(codes.PermissionDenied, "killed")
+	err := conn(func(_ any, ss grpc.ServerStream) error {
+		stream, ok := grpc.ServerTransportStreamFromContext(ss.Context()).(interface{ WriteStatus(*status.Status) error })
+		if !ok {
+			t.Fatal("it can't be ended")
+		}
+		if err := stream.WriteStatus(status.Convert(why)); err != nil {
+			t.Error(err)
+		}
+		<-ss.Context().Done()
+		return why
+	}).Invoke(ctx, method, new(source), new(wire.Message))
+	if status.Code(err) != codes.PermissionDenied || !interrupted {
+		t.Errorf("got %v, interrupted: %v", err, interrupted)
+	}
+}
