@@ -91,7 +91,7 @@ func (h *held) wait(ctx context.Context, without []missing) error {
 		if err != nil || r == nil {
 			return err
 		}
-		w.name(s, r.ID)
+		w.name(s, h.bell, r.ID)
 		h.requests = append(h.requests, r)
 		patient = patient && m.need.Terms.Mode != access.Ask
 	}

@@ -22,8 +22,8 @@ type waiting struct {
 // them; who waits again makes a new one.
 type slot struct {
 	key     key
-	id      string // of the request, once it is known
-	bells   map[bell]struct{}
+	id      string        // of the request, once it is known
+	bells   map[bell]bool // true for a call that knows of the request
 	woken   bool
 	outcome *Request // once woken; nil where the request is gone
 }
@@ -74,17 +74,18 @@ func (w *waiting) join(k key, b bell) *slot {
 	defer w.mu.Unlock()
 	s := w.slots[k]
 	if s == nil {
-		s = &slot{key: k, bells: make(map[bell]struct{})}
+		s = &slot{key: k, bells: make(map[bell]bool)}
 		w.slots[k] = s
 	}
-	s.bells[b] = struct{}{}
+	s.bells[b] = false
 	return s
 }
 
-// name tells which request the slot's calls wait for.
-func (w *waiting) name(s *slot, id string) {
+// name tells which request a call of the slot, and so all of them, waits for.
+func (w *waiting) name(s *slot, b bell, id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	s.bells[b] = true
 	if s.woken || s.id == id {
 		return
 	}
@@ -166,7 +167,13 @@ func (w *waiting) calls(id string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.byID[id]; s != nil {
-		return len(s.bells)
+		n := 0
+		for _, knows := range s.bells {
+			if knows {
+				n++
+			}
+		}
+		return n
 	}
 	return 0
 }
