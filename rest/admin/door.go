@@ -14,12 +14,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
-	"github.com/sluice-gateway/sluice/rest/inprocess"
+	"github.com/sluice-gateway/sluice/rest"
 )
 
 // Door serves HTTP. It is safe for concurrent use.
 type Door struct {
-	conn *inprocess.Conn
+	conn *rest.Conn
 	mux  *runtime.ServeMux
 	// document is the OpenAPI document of what is served.
 	document []byte
@@ -29,7 +29,7 @@ var _ http.Handler = (*Door)(nil)
 
 // New returns a door to the handlers of the gRPC door, by full method name.
 func New(handlers map[string]grpc.StreamHandler) (*Door, error) {
-	d := &Door{conn: inprocess.New(handlers), mux: newMux()}
+	d := &Door{conn: rest.NewConn(handlers), mux: newMux()}
 	conn := &conn{d.conn}
 	ctx := context.Background()
 	err := errors.Join(

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/rest"
-	"github.com/sluice-gateway/sluice/rest/inprocess"
 )
 
 const (
@@ -27,14 +26,14 @@ type exchange struct {
 	http.ResponseWriter
 	http    *http.Request
 	control *http.ResponseController
-	caller  inprocess.Caller
+	caller  rest.Caller
 }
 
 type exchangeKey struct{}
 
 func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{ResponseWriter: w, http: r, control: http.NewResponseController(w)}
-	x.caller = inprocess.Caller{
+	x.caller = rest.Caller{
 		Peer: rest.PeerOf(r), Metadata: rest.MetadataOf(r.Header), Interrupt: x.interrupt,
 		Door: &access.Door{Name: DoorName, Opened: func(call *access.Call) { x.Header().Set(requestID, call.ID) }},
 	}
@@ -49,7 +48,7 @@ func (x *exchange) interrupt() { _ = x.control.SetReadDeadline(time.Now()) }
 
 // request is what the mux gets: a method and a path as it was sent.
 func (x *exchange) request() *http.Request {
-	ctx := inprocess.WithCaller(context.WithValue(x.http.Context(), exchangeKey{}, x), &x.caller)
+	ctx := rest.WithCaller(context.WithValue(x.http.Context(), exchangeKey{}, x), &x.caller)
 	return (&http.Request{
 		Method: x.http.Method, URL: &url.URL{Path: x.http.URL.EscapedPath()}, Header: make(http.Header), Body: http.NoBody,
 		Proto: x.http.Proto, ProtoMajor: x.http.ProtoMajor, ProtoMinor: x.http.ProtoMinor,

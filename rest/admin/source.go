@@ -17,7 +17,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
-	"github.com/sluice-gateway/sluice/rest/inprocess"
+	"github.com/sluice-gateway/sluice/rest"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -33,7 +33,7 @@ var errNoMessage = errors.New("rest/admin: something that is no message")
 
 // conn is the connection of grpc-gateway's handlers. They hand over a request with
 // what the path says; the rest is read when the chain asks for it.
-type conn struct{ *inprocess.Conn }
+type conn struct{ *rest.Conn }
 
 // Invoke makes a call.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
