@@ -57,6 +57,7 @@ func (r *Registry) Run(ctx context.Context) {
 	clean := time.NewTicker(cleanEvery)
 	defer clean.Stop()
 	var w writer
+	trouble := troubles{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,22 +70,29 @@ func (r *Registry) Run(ctx context.Context) {
 			return
 		case _, open := <-hints:
 			if open {
-				r.complain(ctx, "reading who is kept out", r.refresh(ctx))
+				trouble.tell(ctx, r.log, "reading who is kept out", r.refresh(ctx))
 			} else {
 				hints = nil // ctx has ended
 			}
 		case <-tick.C:
-			r.complain(ctx, "writing which sessions there are", r.write(ctx, &w))
+			trouble.tell(ctx, r.log, "writing which sessions there are", r.write(ctx, &w))
 		case <-clean.C:
-			r.complain(ctx, "deleting what has expired", r.clean(ctx))
+			trouble.tell(ctx, r.log, "deleting what has expired", r.clean(ctx))
 		}
 	}
 }
 
-func (r *Registry) complain(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
-		r.log.LogAttrs(ctx, slog.LevelWarn, "sessions and the store", slog.String("doing", what), slog.Any("error", err))
+// troubles are what fails at the moment: each is told of once.
+type troubles map[string]bool
+
+func (t troubles) tell(ctx context.Context, log *slog.Logger, what string, err error) {
+	if ctx.Err() != nil {
+		return
 	}
+	if err != nil && !t[what] {
+		log.LogAttrs(ctx, slog.LevelWarn, "sessions: what is known stays in force, and others do not hear of it yet", slog.String("doing", what), slog.Any("error", err))
+	}
+	t[what] = err != nil
 }
 
 // refresh reads who is kept out and ends what is to be ended. What the store was
