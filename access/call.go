@@ -46,6 +46,11 @@ type Call struct {
 	Replica   string
 	InBackend time.Duration
 	Decision  Decision
+	// Object is what an admin action is about, for the record: the id of what was
+	// asked for or changed.
+	Object string
+	// Detail is what its caller says for an admin action, for the record.
+	Detail string
 	// Guard is the guard that denied the call or had it wait; WouldHave are those
 	// that only observe and had something to say.
 	Guard     string

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
@@ -57,7 +58,7 @@ func openSafe(t *testing.T, change func(*setup), replace ...string) *safe {
 	t.Setenv("SLUICE_TEST_TOKENS", secret.NewKey())
 	s := setup{
 		policy: rolesOfSecrets, more: ", credential: gpu",
-		extra: "store: { sqlite: sluice.db }\nsecrets: { key: \"${SLUICE_TEST_SEAL}\" }\naudit: { payloads: masked }\n",
+		extra: "store: { sqlite: sluice.db }\nsecrets: { key: \"${SLUICE_TEST_SEAL}\" }\naudit: { payloads: masked, sqlite: audit.db, key: keys/audit.key }\n",
 	}
 	if change != nil {
 		change(&s)
@@ -123,7 +124,7 @@ func (s *safe) wantNowhere(seeds map[string]string, more map[string]string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, name := range []string{"sluice.db", "sluice.db-wal", "sluice.db-shm", "sluice.audit.db"} {
+	for _, name := range []string{"sluice.db", "sluice.db-wal", "sluice.db-shm", "audit.db"} {
 		if len(places["file "+name]) == 0 {
 			s.t.Errorf("there is no %s to look into", name)
 		}
@@ -249,8 +250,12 @@ func TestTokensEndToEnd(t *testing.T) {
 	_, err := reveal("bob", "simple_identity", token)
 	wantRefusal(t, err, codes.PermissionDenied, access.ReasonNoRole)
 	s.wantNowhere(map[string]string{"the customer": customer}, nil) // nor did the answer leave it anywhere
-	if !strings.Contains(s.Log.String(), `"verb":"reveal"`) {
-		t.Error("nothing says that it was revealed")
+	found := false
+	for _, r := range s.records() {
+		found = found || r.Verb == "reveal" && r.Name == "alice" && r.Object == token && r.Detail == "ticket 4711" && r.Verdict == audit.Allowed
+	}
+	if !found {
+		t.Error("no record says who revealed the token, and why")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
@@ -51,6 +52,7 @@ func (s *Service) putSecret(ctx context.Context, call *access.Call, m *pb.PutSec
 	if err := s.checkSecret(m.GetId(), m.GetValue()); err != nil {
 		return nil, err
 	}
+	call.Object = m.GetId() // a name by now: what is none may be a value
 	if len(m.GetValue()) == 0 {
 		return nil, malformed("value is missing")
 	}
@@ -70,6 +72,7 @@ func (s *Service) rotateSecret(ctx context.Context, call *access.Call, m *pb.Rot
 	if err := s.checkSecret(m.GetId(), m.GetValue()); err != nil {
 		return nil, err
 	}
+	call.Object = m.GetId() // a name by now: what is none may be a value
 	stored, err := s.Secrets.Rotate(ctx, call.Principal, m.GetId(), secret.NewBytes(m.GetValue()))
 	if err != nil {
 		return nil, err
@@ -77,10 +80,11 @@ func (s *Service) rotateSecret(ctx context.Context, call *access.Call, m *pb.Rot
 	return &pb.RotateSecretResponse{Secret: secretOf(stored)}, nil
 }
 
-func (s *Service) deleteSecret(ctx context.Context, _ *access.Call, m *pb.DeleteSecretRequest) (*pb.DeleteSecretResponse, error) {
+func (s *Service) deleteSecret(ctx context.Context, call *access.Call, m *pb.DeleteSecretRequest) (*pb.DeleteSecretResponse, error) {
 	if err := s.checkSecret(m.GetId(), nil); err != nil {
 		return nil, err
 	}
+	call.Object = m.GetId() // a name by now: what is none may be a value
 	if err := s.Secrets.Delete(ctx, m.GetId(), m.GetForce()); err != nil {
 		return nil, err
 	}
@@ -134,6 +138,7 @@ func (s *Service) revealTokens(ctx context.Context, call *access.Call, m *pb.Rev
 	if m.GetReason() == "" {
 		return nil, malformed("reason is missing; it is recorded with the look-up")
 	}
+	call.Object, call.Detail = strings.Join(m.GetTokens(), " "), m.GetReason()
 	revealed, err := s.Tokens.Reveal(ctx, call.Principal, m.GetModel(), m.GetTokens())
 	if err != nil {
 		return nil, err
