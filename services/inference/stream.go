@@ -207,6 +207,7 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 	}
 	switch {
 	case refused != nil:
+		r.heard(id, model, refused)
 		r.line.refuse(&access.MessageError{ID: id, Err: refused})
 		return nil, nil
 	case err != nil:
@@ -214,6 +215,7 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		if _, own := access.AsError(err); own || !ok || r.ctx.Err() != nil {
 			return nil, err
 		}
+		r.heard(id, model, &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Message: st.Message()})
 		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 		return nil, nil
 	}
@@ -225,6 +227,13 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 		return u, nil
 	}
 	return nil, nil
+}
+
+// heard tells the record that a request which was let through goes no further.
+func (r *relay) heard(id, model string, refused *access.Error) {
+	if call := access.CallFrom(r.ctx); call != nil && call.OnMessage != nil {
+		call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: model, Refused: refused})
+	}
 }
 
 // routed tells the record where the message goes that was read last.
