@@ -69,6 +69,7 @@ const (
 	ReasonStoreAway        = "STORE_UNAVAILABLE"
 	ReasonAuditAway        = "AUDIT_UNAVAILABLE"
 	ReasonCredentialAway   = "CREDENTIAL_UNAVAILABLE"
+	ReasonReveals          = "REVEALS_PER_HOUR"
 	ReasonConflict         = "CONFLICT"
 	ReasonNotFound         = "NOT_FOUND"
 	ReasonInternal         = "INTERNAL"

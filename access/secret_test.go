@@ -3,6 +3,7 @@ package access_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -76,6 +77,38 @@ func TestSecretIsReadEachTime(t *testing.T) {
 	for _, want := range []string{"one", "two"} {
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
 			t.Fatal(err)
+		}
+		if got, err := s.Resolve(); got != want || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// A Kubernetes secret is a folder of links into another, which is swapped by
+// renaming a link: each reading sees one state of it, and the next one counts at
+// once.
+func TestSecretInAFolderThatIsSwapped(t *testing.T) {
+	dir := t.TempDir()
+	swap := func(version, value string) {
+		t.Helper()
+		err := errors.Join(
+			os.Mkdir(filepath.Join(dir, version), 0o700),
+			os.WriteFile(filepath.Join(dir, version, "token"), []byte(value), 0o600),
+			os.Symlink(version, filepath.Join(dir, "..data_tmp")),
+			os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap("..1", "one")
+	if err := os.Symlink(filepath.Join("..data", "token"), filepath.Join(dir, "token")); err != nil {
+		t.Fatal(err)
+	}
+	s := secret(t, "file:"+filepath.Join(dir, "token"))
+	for i, want := range []string{"one", "two", "three"} {
+		if i > 0 {
+			swap(fmt.Sprintf("..%d", i+1), want)
 		}
 		if got, err := s.Resolve(); got != want || err != nil {
 			t.Errorf("got %q, %v", got, err)

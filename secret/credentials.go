@@ -157,7 +157,9 @@ func (c *Credentials) List(ctx context.Context, after string, limit int) ([]Info
 			r.KeyID = "unreadable"
 		}
 		info := r.info(item)
-		info.Used = c.used(ctx, item.ID)
+		if used := c.used(ctx, item.ID); !used.Before(info.Created) { // else it was one of this name before
+			info.Used = used
+		}
 		all = append(all, info)
 	}
 	return all, nil

@@ -157,7 +157,7 @@ func (t *Tokens) Reveal(ctx context.Context, who *access.Principal, model string
 	}
 	if !t.mayAsk(who, len(tokens)) {
 		return nil, &access.Error{
-			Kind: access.Exhausted, Reason: access.ReasonStreams, RetryAfter: time.Hour,
+			Kind: access.Exhausted, Reason: access.ReasonReveals, RetryAfter: time.Hour,
 			Message: "you have revealed 1000 tokens within an hour, which is all that one person may; go on later",
 		}
 	}
