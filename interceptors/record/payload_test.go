@@ -76,7 +76,7 @@ type capturing struct {
 	call   *access.Call
 }
 
-func newCapturing(t *testing.T) *capturing {
+func newCapturing(t testing.TB) *capturing {
 	t.Helper()
 	block, err := aes.NewCipher(make([]byte, 32))
 	if err != nil {
@@ -113,7 +113,7 @@ func newCapturing(t *testing.T) *capturing {
 
 // end ends the recorder, and tells what was kept of each record: the request's id,
 // its frames, and a ! where it is not complete.
-func (c *capturing) end(t *testing.T) (kept []string) {
+func (c *capturing) end(t testing.TB) (kept []string) {
 	t.Helper()
 	c.Payloads.Close(context.Background())
 	if err := c.Audit.Close(); err != nil {
@@ -197,7 +197,7 @@ func (p *pipe) SendMsg(m any) error {
 }
 
 // stream runs a handler inside of both steps on a stream of requests with ids.
-func (c *capturing) stream(t *testing.T, handler func(ss grpc.ServerStream) error, ids ...string) *pipe {
+func (c *capturing) stream(t testing.TB, handler func(ss grpc.ServerStream) error, ids ...string) *pipe {
 	t.Helper()
 	c.call.RPC, c.call.Stream = "ModelStreamInfer", true
 	in := &pipe{ctx: access.WithCall(t.Context(), c.call)}
@@ -211,7 +211,7 @@ func (c *capturing) stream(t *testing.T, handler func(ss grpc.ServerStream) erro
 }
 
 // read is the relay's: it reads a request, and gives what follows it.
-func read(t *testing.T, ss grpc.ServerStream, decoupled bool) wire.Follower {
+func read(t testing.TB, ss grpc.ServerStream, decoupled bool) wire.Follower {
 	t.Helper()
 	var m wire.Message
 	defer m.Free()
