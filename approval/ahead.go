@@ -120,6 +120,8 @@ func (e *Engine) checkGlass(who *access.Principal, w *Want) *access.Error {
 	switch {
 	case !w.Verb.InStar():
 		return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Message: "break-glass is for verbs on models, and not for shm"}
+	case w.Model != "" && whole(w.Verb):
+		return noModel(w.Verb)
 	case w.Model != "" && access.CheckModelName(w.Model) != nil:
 		return access.CheckModelName(w.Model)
 	case who.Kind != access.User:

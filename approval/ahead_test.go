@@ -225,6 +225,7 @@ func TestBreakGlassIsRefused(t *testing.T) {
 		"for less than no time":    {alice, want(func(w *approval.Want) { w.For = -1 }), access.ReasonApprovalTerms},
 		"for a verb that approves": {alice, want(func(w *approval.Want) { w.Verb = access.Approve }), access.ReasonMalformed},
 		"for shared memory":        {alice, want(func(w *approval.Want) { w.Verb = access.Shm }), access.ReasonMalformed},
+		"of the log of one model":  {alice, want(func(w *approval.Want) { w.Verb = access.Log }), access.ReasonMalformed},
 		"for no model":             {alice, want(func(w *approval.Want) { w.Model = "a/../b" }), access.ReasonModelName},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func (c *checker) verbs(path string, e *entry) {
 			c.add(at, "unknown verb %q%s", word, access.DidYouMean(word, known))
 		case v > access.Shm:
 			c.add(at, "%s can't be asked for, only verbs on models; bind a role that has it", word)
-		case (v == access.Log || v == access.LogRead || v == access.Shm) && !slices.ContainsFunc(e.Models, star):
+		case whole(v) && !slices.ContainsFunc(e.Models, star):
 			c.add(at, `%s is never about one model, so this would have no effect; it needs an entry with models: ["*"]`, word)
 		default:
 			e.verbs[v] = true

@@ -73,6 +73,13 @@ func (e *entry) covers(verb access.Verb, model string) bool {
 	})
 }
 
+// whole tells whether a verb is never about one model.
+func whole(v access.Verb) bool { return v == access.Log || v == access.LogRead || v == access.Shm }
+
+func noModel(v access.Verb) *access.Error {
+	return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Message: "verb " + v.String() + " is never about one model; leave the model out"}
+}
+
 // match finds the entry by which who may ask for w. Of several it is the first
 // that is wide enough; where none is, the refusal says how wide the widest is.
 func (p *Policy) match(who *access.Principal, w *Want) (*entry, *access.Error) {
@@ -80,6 +87,9 @@ func (p *Policy) match(who *access.Principal, w *Want) (*entry, *access.Error) {
 		if refused := access.CheckModelName(w.Model); refused != nil {
 			return nil, refused
 		}
+	}
+	if w.Model != "" && whole(w.Verb) {
+		return nil, noModel(w.Verb)
 	}
 	var widest *entry
 	if p != nil && who != nil && w.For >= 0 {

@@ -105,13 +105,14 @@ func (e *Engine) present(who *access.Principal) error {
 // than the one that was looked at.
 func (e *Engine) open(ctx context.Context, r request, a Answer) error {
 	now := e.clock.now()
-	late := !now.Before(r.Expires) || now.Before(r.Created.Add(-slack))
 	switch {
 	case a.Digest != "" && !strings.EqualFold(a.Digest, r.Digest):
 		return needs(access.ReasonConflict, "request %s is not the one that you have looked at; look at it again", r.ID)
 	case r.State != Pending:
 		return decided(r.Request)
-	case late:
+	case now.Before(r.Created.Add(-slack)):
+		return needs(access.ReasonApprovalExpired, "request %s was made at %s, which is yet to come by this gateway's clock; an administrator has to set the clock right", r.ID, r.Created.UTC().Format(time.RFC3339))
+	case !now.Before(r.Expires):
 		return e.close(ctx, r, Expired)
 	case !e.rules.Load().holds(r.Source, r.Guard, parseKey(r.Definition)):
 		return e.close(ctx, r, Void)

@@ -123,7 +123,7 @@ func TestVotesThatComeTooLate(t *testing.T) {
 				} {
 					now, err := say()
 					refused(t, err, access.NeedsApproval, c.reason, c.text, id)
-					if now == nil || now.State == approval.Pending {
+					if now == nil || now.State == approval.Pending && r.back.Load() == 0 {
 						t.Errorf("%s: the request is shown as %+v", word, now)
 					}
 				}

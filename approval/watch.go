@@ -19,8 +19,8 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Request {
 	return w.out
 }
 
-// watch is one reader's. seen are the pending requests that it has sent, by
-// revision.
+// watch is one reader's. seen are the requests that it has sent, by revision:
+// those that are pending, and until the next look at all of them those that were.
 type watch struct {
 	engine *Engine
 	out    chan *Request
@@ -54,6 +54,7 @@ func (w *watch) run(ctx context.Context) {
 		}
 		for id := range missing {
 			w.one(ctx, id)
+			delete(w.seen, id) // decided, and told of
 		}
 	}
 }
@@ -76,9 +77,5 @@ func (w *watch) send(ctx context.Context, r request) {
 	case <-ctx.Done():
 		return
 	}
-	if r.State == Pending {
-		w.seen[r.ID] = r.revision
-	} else {
-		delete(w.seen, r.ID)
-	}
+	w.seen[r.ID] = r.revision
 }
