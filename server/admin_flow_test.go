@@ -243,3 +243,25 @@ func TestTwoReplicasDecideOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchesEndWithTheGateway and do not hold it up for its grace.
+func TestWatchesEndWithTheGateway(t *testing.T) {
+	d := openDesk(t, func(s *setup) { s.server, s.cut = "  shutdown_grace: 60s\n", true })
+	watch, err := pb.NewApprovalServiceClient(d.admin).WatchApprovals(d.as("carol"), &pb.WatchApprovalsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header, err := watch.Header(); err != nil || len(header.Get("sluice-watch")) == 0 {
+		t.Fatal(header, err)
+	}
+	began := time.Now()
+	d.end()
+	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("ended with %v", err)
+	}
+	for range d.ended { // closed when Run has returned
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the gateway took %v to end", took)
+	}
+}
