@@ -39,6 +39,23 @@ func (p *Policy) Decide(who *access.Principal, verb access.Verb, model string) a
 	return access.Decision{Reason: access.ReasonNoRole, Rule: ruleNoRole}
 }
 
+// Anywhere decides on verb where it is about no one model yet: it is allowed where
+// any entry allows it on some model, and not denied on all. What the caller gets to
+// see then is to be decided model by model.
+func (p *Policy) Anywhere(who *access.Principal, verb access.Verb) access.Decision {
+	if p == nil || who == nil || verb == access.None || int(verb) >= access.NumVerbs {
+		return access.Decision{Reason: access.ReasonNoRole, Rule: ruleNoRole}
+	}
+	c := p.caller(who)
+	if q := (probe{caller: c, mine: c.deny, want: setOf(verb)}); p.deny.ask(&q, verb, "", setOf(verb)) {
+		return access.Decision{Reason: access.ReasonDeniedByRole, Rule: p.roles[q.role].denies}
+	}
+	if q := (probe{caller: c, mine: c.allow, want: setOf(verb)}); p.allow.ask(&q, verb, "", 0) {
+		return access.Decision{Allowed: true, Rule: p.roles[q.role].allows}
+	}
+	return access.Decision{Reason: access.ReasonNoRole, Rule: ruleNoRole}
+}
+
 // ask answers q for one verb. A call without a model, or with a verb that is
 // never about one, is answered by "*" itself if the verb is in byStar, and
 // else by whatever pattern has the verb.

@@ -21,6 +21,7 @@ import (
 var adminServices = []grpc.ServiceDesc{
 	pb.ApprovalService_ServiceDesc, pb.AccessService_ServiceDesc, pb.GrantService_ServiceDesc, pb.SessionService_ServiceDesc,
 	pb.PolicyService_ServiceDesc, pb.IdentityService_ServiceDesc, pb.SecretService_ServiceDesc, pb.BackendService_ServiceDesc,
+	pb.AuditService_ServiceDesc,
 }
 
 // adminService answers sluice.v1 with what is in force at each call; its watches end
@@ -36,17 +37,23 @@ func (s *Server) adminService(done <-chan struct{}) *admin.Service {
 	if s.notifying != nil {
 		o.Links = s.notifying.links
 	}
+	if s.audit != nil {
+		o.Log, o.LogKeys = s.audit.Log(), []string{s.auditKey}
+	}
+	if s.payloads != nil {
+		o.Said = s.payloads.reader
+	}
 	return admin.New(o)
 }
 
 // adminHandlers are the services with the chain in front of each method.
 func adminHandlers(chain *interceptors.Chain, service *admin.Service) []*grpc.ServiceDesc {
-	handlers := service.Handlers()
+	handlers, watching := service.Handlers(), service.Streams()
 	var all []*grpc.ServiceDesc
 	for _, desc := range adminServices {
 		all = append(all, streams(desc, func(method string) grpc.StreamHandler {
-			if method == pb.ApprovalService_WatchApprovals_FullMethodName {
-				return chain.Stream(method, service.WatchApprovals)
+			if stream := watching[method]; stream != nil {
+				return chain.Stream(method, stream)
 			}
 			return chain.Unary(method, handlers[method])
 		}))

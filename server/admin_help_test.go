@@ -189,8 +189,12 @@ func restOf(t *testing.T, method protoreflect.MethodDescriptor, m proto.Message)
 	if err := json.Unmarshal(text, &fields); err != nil {
 		t.Fatal(err)
 	}
-	if id, ok := fields["id"].(string); ok && strings.Contains(path, "{id}") {
-		path = strings.Replace(path, "{id}", url.PathEscape(id), 1)
+	if id, ok := fields["id"].(string); ok && strings.Contains(path, "{id") {
+		id = url.PathEscape(id)
+		if strings.Contains(path, "{id=*/**}") {
+			id = strings.ReplaceAll(id, "%2F", "/")
+		}
+		path = path[:strings.Index(path, "{id")] + id + path[strings.Index(path, "}")+1:]
 		delete(fields, "id")
 	}
 	if rule.GetBody() != "" {

@@ -73,6 +73,7 @@ type Server struct {
 
 	// audit and sinks are nil where nothing is recorded.
 	audit    *audit.Recorder
+	auditKey string // the public key that the log is signed with
 	payloads *payloads
 	sinks    *forwarding
 

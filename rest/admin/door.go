@@ -41,6 +41,7 @@ func New(handlers map[string]grpc.StreamHandler) (*Door, error) {
 		pb.RegisterIdentityServiceHandlerClient(ctx, d.mux, pb.NewIdentityServiceClient(conn)),
 		pb.RegisterSecretServiceHandlerClient(ctx, d.mux, pb.NewSecretServiceClient(conn)),
 		pb.RegisterBackendServiceHandlerClient(ctx, d.mux, pb.NewBackendServiceClient(conn)),
+		pb.RegisterAuditServiceHandlerClient(ctx, d.mux, pb.NewAuditServiceClient(conn)),
 	)
 	services := servicesOf(handlers)
 	err = errors.Join(err, d.streams(services)) // after the gateway's own of the same paths, whose place they take

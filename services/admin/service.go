@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
+	"github.com/sluice-gateway/sluice/audit"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/policy"
 	"github.com/sluice-gateway/sluice/session"
@@ -72,6 +73,11 @@ type Options struct {
 	Secrets   Secrets
 	Tokens    Tokens
 	Links     Links
+	// Log is where calls are recorded, Said opens what was said in them, and LogKeys
+	// are the public keys that the log is signed with.
+	Log     audit.Log
+	Said    Said
+	LogKeys []string
 	// Logins says where people log in, Backends how the model servers are, Rules
 	// what else the policy holds: each as it is at the moment.
 	Logins   func() []*pb.LoginSource
@@ -107,8 +113,8 @@ func New(o Options) *Service {
 }
 
 // Handlers has the handler of every unary RPC by its full name. Each takes a
-// [*wire.Request] and answers with a message of package sluice.v1. The one
-// stream is [Service.WatchApprovals].
+// [*wire.Request] and answers with a message of package sluice.v1. For the
+// streams see [Service.Streams].
 func (s *Service) Handlers() map[string]grpc.UnaryHandler {
 	return map[string]grpc.UnaryHandler{
 		pb.ApprovalService_ListApprovals_FullMethodName: typed(s.listApprovals),
@@ -138,6 +144,13 @@ func (s *Service) Handlers() map[string]grpc.UnaryHandler {
 		pb.SecretService_DeleteSecret_FullMethodName:    typed(s.deleteSecret),
 		pb.SecretService_RevealTokens_FullMethodName:    typed(s.revealTokens),
 		pb.BackendService_ListBackends_FullMethodName:   typed(s.listBackends),
+		pb.AuditService_SearchRecords_FullMethodName:    typed(s.searchRecords),
+		pb.AuditService_GetRecord_FullMethodName:        typed(s.getRecord),
+		pb.AuditService_GetPayload_FullMethodName:       typed(s.getPayload),
+		pb.AuditService_GetStats_FullMethodName:         typed(s.getStats),
+		pb.AuditService_ListLogs_FullMethodName:         typed(s.listLogs),
+		pb.AuditService_ListCheckpoints_FullMethodName:  typed(s.listCheckpoints),
+		pb.AuditService_LookUpValue_FullMethodName:      typed(s.lookUpValue),
 	}
 }
 

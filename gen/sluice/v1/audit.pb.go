@@ -1902,12 +1902,12 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
 	"\x13LookUpValueResponse\x12+\n" +
-	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords2\xbf\b\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords2\xc1\b\n" +
 	"\fAuditService\x12m\n" +
-	"\rSearchRecords\x12\x1f.sluice.v1.SearchRecordsRequest\x1a .sluice.v1.SearchRecordsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/records\x12j\n" +
-	"\tGetRecord\x12\x1b.sluice.v1.GetRecordRequest\x1a\x1c.sluice.v1.GetRecordResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/audit/records/{id=*/*}\x12n\n" +
+	"\rSearchRecords\x12\x1f.sluice.v1.SearchRecordsRequest\x1a .sluice.v1.SearchRecordsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/records\x12k\n" +
+	"\tGetRecord\x12\x1b.sluice.v1.GetRecordRequest\x1a\x1c.sluice.v1.GetRecordResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/audit/records/{id=*/**}\x12o\n" +
 	"\n" +
-	"GetPayload\x12\x1c.sluice.v1.GetPayloadRequest\x1a\x1d.sluice.v1.GetPayloadResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/audit/payloads/{id=*/*}\x12n\n" +
+	"GetPayload\x12\x1c.sluice.v1.GetPayloadRequest\x1a\x1d.sluice.v1.GetPayloadResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/audit/payloads/{id=*/**}\x12n\n" +
 	"\vTailRecords\x12\x1d.sluice.v1.TailRecordsRequest\x1a\x1e.sluice.v1.TailRecordsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/audit/records:tail0\x01\x12\\\n" +
 	"\bGetStats\x12\x1a.sluice.v1.GetStatsRequest\x1a\x1b.sluice.v1.GetStatsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/audit/stats\x12n\n" +
 	"\vReadRecords\x12\x1d.sluice.v1.ReadRecordsRequest\x1a\x1e.sluice.v1.ReadRecordsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/audit/records:read0\x01\x12[\n" +

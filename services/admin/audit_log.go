@@ -1,0 +1,372 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
+	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
+)
+
+func (s *Service) listLogs(ctx context.Context, call *access.Call, _ *pb.ListLogsRequest) (*pb.ListLogsResponse, error) {
+	if refused := s.whole(call, access.AuditRead); refused != nil {
+		return nil, refused
+	}
+	states, err := s.Log.States(ctx)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	out := &pb.ListLogsResponse{PublicKeys: s.LogKeys}
+	for _, st := range states {
+		l := &pb.Log{Id: st.Replica, Size: int64(st.Size), First: int64(st.First)}
+		if st.Last.Size > 0 {
+			l.Last = checkpointOf(st.Last)
+		}
+		out.Logs = append(out.Logs, l)
+	}
+	return out, nil
+}
+
+func checkpointOf(c audit.Checkpoint) *pb.Checkpoint {
+	return &pb.Checkpoint{
+		Id: recordID(&audit.Record{Replica: c.Replica, Seq: c.Size}), Replica: c.Replica, Size: int64(c.Size), Root: c.Root[:],
+		Time: timestamp(c.Time), Note: c.Note,
+	}
+}
+
+func (s *Service) listCheckpoints(ctx context.Context, call *access.Call, m *pb.ListCheckpointsRequest) (*pb.ListCheckpointsResponse, error) {
+	if refused := s.whole(call, access.AuditRead); refused != nil {
+		return nil, refused
+	}
+	p, refused := pageOf(m)
+	if refused != nil {
+		return nil, refused
+	}
+	from := uint64(max(m.GetMinSize(), 0))
+	if p.after != "" {
+		_, size, refused := place(p.after)
+		if refused != nil {
+			return nil, malformed("page_token is not one that this gateway gave; begin without one")
+		}
+		from = max(from, size+1)
+	}
+	out := new(pb.ListCheckpointsResponse)
+	for c, err := range s.Log.Checkpoints(ctx, m.GetReplica(), from) {
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		out.Checkpoints = append(out.Checkpoints, checkpointOf(c))
+		if len(out.Checkpoints) == p.size {
+			out.NextPageToken = tokenAfter(out.Checkpoints[p.size-1].GetId())
+			break
+		}
+	}
+	return out, nil
+}
+
+const (
+	// maxCounted is how many records one GetStats looks at.
+	maxCounted = 200_000
+	// mostCounts is how many of each are told.
+	mostCounts = 20
+	// maxNames bounds how many names are counted by.
+	maxNames = 10_000
+)
+
+func (s *Service) getStats(ctx context.Context, call *access.Call, m *pb.GetStatsRequest) (*pb.GetStatsResponse, error) {
+	a, refused := s.auditor(call)
+	if refused != nil {
+		return nil, refused
+	}
+	q, err := s.query(ctx, call, m.GetQuery())
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.GetStatsResponse{Complete: true}
+	if counter, ok := s.Log.(audit.Counter); ok && s.holds(call.Principal, access.AuditRead) {
+		st, err := counter.Stats(ctx)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		out.Records, out.Payloads, out.Bytes = int64(st.Records), int64(st.Payloads), st.Bytes
+		out.Oldest, out.Newest = timestamp(st.Oldest), timestamp(st.Newest)
+	}
+	tally := make(tallies)
+	looked := 0
+	for found, err := range s.Log.Search(ctx, q) {
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		if looked++; looked > maxCounted {
+			out.Complete = false
+			break
+		}
+		if a.sees(found.Record) {
+			out.Counted++
+			tally.record(found.Record)
+		}
+	}
+	out.ByVerdict, out.ByPrincipal, out.ByModel = tally.most("verdict"), tally.most("principal"), tally.most("model")
+	out.ByVerb, out.ByEntity = tally.most("verb"), tally.most("entity")
+	return out, nil
+}
+
+// tallies count names of several sorts.
+type tallies map[string]map[string]int64
+
+func (t tallies) add(sort, name string, n int64) {
+	if name == "" {
+		return
+	}
+	if t[sort] == nil {
+		t[sort] = make(map[string]int64)
+	}
+	if _, known := t[sort][name]; known || len(t[sort]) < maxNames {
+		t[sort][name] += n
+	}
+}
+
+func (t tallies) record(r *audit.Record) {
+	if r.Verdict != 0 {
+		t.add("verdict", r.Verdict.String(), 1)
+	}
+	t.add("principal", r.PrincipalID(), 1)
+	t.add("model", r.Model, 1)
+	t.add("verb", r.Verb, 1)
+	for entity, n := range r.Masked {
+		t.add("entity", entity, n)
+	}
+}
+
+func (t tallies) most(sort string) (out []*pb.Count) {
+	names := slices.SortedFunc(maps.Keys(t[sort]), func(a, b string) int {
+		return cmp.Or(cmp.Compare(t[sort][b], t[sort][a]), cmp.Compare(a, b))
+	})
+	for _, name := range names[:min(len(names), mostCounts)] {
+		out = append(out, &pb.Count{Name: name, N: t[sort][name]})
+	}
+	return out
+}
+
+// Streams has the handler of every stream by its full name.
+func (s *Service) Streams() map[string]grpc.StreamHandler {
+	return map[string]grpc.StreamHandler{
+		pb.ApprovalService_WatchApprovals_FullMethodName: s.WatchApprovals,
+		pb.AuditService_TailRecords_FullMethodName:       reading(s, s.tailRecords),
+		pb.AuditService_ReadRecords_FullMethodName:       reading(s, s.readRecords),
+		pb.AuditService_ReadLeaves_FullMethodName:        reading(s, s.readLeaves),
+	}
+}
+
+// feed is what a stream sends.
+type feed struct{ grpc.ServerStream }
+
+// begin tells the client that it may read, before there is anything to read.
+func (f feed) begin() error { return f.SendHeader(metadata.Pairs(WatchHeader, "open")) }
+
+// reading makes a stream's handler of one that sends what its request asks for,
+// until it is done or the caller, his token or the gateway ends.
+func reading[M any, P message[M]](s *Service, send func(ctx context.Context, call *access.Call, m P, to feed) error) grpc.StreamHandler {
+	return func(_ any, ss grpc.ServerStream) error {
+		call, m := access.CallFrom(ss.Context()), P(new(M))
+		if err := ss.RecvMsg(m); err != nil {
+			return err
+		}
+		if refused := checkKnown(m); refused != nil {
+			return refused
+		}
+		id := call.Principal.ID()
+		if refused := s.watches.open(id); refused != nil {
+			return refused
+		}
+		defer s.watches.close(id)
+		ctx, cancel := context.WithCancelCause(ss.Context())
+		defer cancel(nil)
+		expiry := time.AfterFunc(call.Principal.Expires.Sub(s.Now()), func() { cancel(errExpired) })
+		defer expiry.Stop()
+		ended := make(chan struct{})
+		defer close(ended)
+		go func() { // ends with this handler
+			select {
+			case <-s.Done:
+				cancel(errOver)
+			case <-ended:
+			}
+		}()
+		err := send(ctx, call, m, feed{ss})
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		return err
+	}
+}
+
+var (
+	errExpired = &access.Error{
+		Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
+		Message: "the token has expired since the reading began; go on with a fresh one",
+	}
+	errOver = &access.Error{
+		Kind: access.Unavailable, Reason: access.ReasonAuditAway, RetryAfter: time.Second,
+		Message: "the gateway is shutting down; begin anew",
+	}
+)
+
+const (
+	// readAtOnce is how many records a message of ReadRecords has.
+	readAtOnce = 500
+	// tailEvery is how often the log is looked at for more.
+	tailEvery = 250 * time.Millisecond
+	maxLast   = 1000
+)
+
+func (s *Service) readRecords(ctx context.Context, call *access.Call, m *pb.ReadRecordsRequest, to feed) error {
+	a, refused := s.auditor(call)
+	if refused != nil {
+		return refused
+	}
+	if refused := checkText("after", m.GetAfter(), maxCursor); refused != nil {
+		return refused
+	}
+	q, err := s.query(ctx, call, m.GetQuery())
+	if err != nil {
+		return err
+	}
+	q.Oldest, q.After = !m.GetNewestFirst(), m.GetAfter()
+	if err := to.begin(); err != nil {
+		return err
+	}
+	left := m.GetLimit()
+	batch := new(pb.ReadRecordsResponse)
+	for found, err := range s.Log.Search(ctx, q) {
+		if err != nil {
+			return unreadable(err)
+		}
+		if !a.sees(found.Record) {
+			continue
+		}
+		batch.Records = append(batch.Records, &pb.Record{
+			Id: recordID(found.Record), Time: timestamp(found.Record.Time), Kind: found.Record.Kind.String(), Encoding: found.Bytes, Leaf: found.Leaf[:],
+		})
+		batch.Cursors = append(batch.Cursors, found.Cursor)
+		if left--; left == 0 {
+			break
+		}
+		if len(batch.Records) == readAtOnce {
+			if err := to.SendMsg(batch); err != nil {
+				return err
+			}
+			batch = new(pb.ReadRecordsResponse)
+		}
+	}
+	if len(batch.GetRecords()) == 0 {
+		return nil
+	}
+	return to.SendMsg(batch)
+}
+
+func (s *Service) readLeaves(ctx context.Context, call *access.Call, m *pb.ReadLeavesRequest, to feed) error {
+	if refused := s.whole(call, access.AuditRead); refused != nil {
+		return refused
+	}
+	if err := to.begin(); err != nil {
+		return err
+	}
+	for leaves, err := range s.Log.Leaves(ctx, m.GetReplica(), uint64(max(m.GetFrom(), 0))) {
+		if err != nil {
+			return unreadable(err)
+		}
+		out := new(pb.ReadLeavesResponse)
+		for _, leaf := range leaves {
+			out.Leaves = append(out.Leaves, leaf[:]...)
+		}
+		if err := to.SendMsg(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tailRecords sends the last records and then each new one. The caller's own
+// reading of it is not among them until it ends.
+func (s *Service) tailRecords(ctx context.Context, call *access.Call, m *pb.TailRecordsRequest, to feed) error {
+	a, refused := s.auditor(call)
+	if refused != nil {
+		return refused
+	}
+	if m.GetLast() < 0 || m.GetLast() > maxLast {
+		return malformed("last must be from 0 to %d", maxLast)
+	}
+	q, err := s.query(ctx, call, m.GetQuery())
+	if err != nil {
+		return err
+	}
+	last, cursor, err := s.last(ctx, a, q, int(m.GetLast()))
+	if err != nil {
+		return err
+	}
+	if err := to.begin(); err != nil {
+		return err
+	}
+	for _, r := range last {
+		if err := to.SendMsg(&pb.TailRecordsResponse{Record: fieldsOf(r)}); err != nil {
+			return err
+		}
+	}
+	q.Oldest, q.After = true, cursor
+	tick := time.NewTicker(tailEvery)
+	defer tick.Stop()
+	for {
+		for found, err := range s.Log.Search(ctx, q) {
+			if err != nil {
+				return unreadable(err)
+			}
+			q.After = found.Cursor
+			if !a.sees(found.Record) {
+				continue
+			}
+			if err := to.SendMsg(&pb.TailRecordsResponse{Record: fieldsOf(found.Record)}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+			clear(a.known) // by the policy of this moment
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// last finds the newest records of a query, the oldest of them first, and where to
+// go on behind them.
+func (s *Service) last(ctx context.Context, a *auditor, q audit.Query, n int) (all []*audit.Record, cursor string, err error) {
+	newest := audit.Query{Replica: q.Replica, Limit: 1} // of any kind: what matches may come right behind it
+	for found, err := range s.Log.Search(ctx, newest) {
+		if err != nil {
+			return nil, "", unreadable(err)
+		}
+		cursor = found.Cursor
+	}
+	looked := 0
+	for found, err := range s.Log.Search(ctx, q) {
+		if err != nil {
+			return nil, "", unreadable(err)
+		}
+		if looked++; len(all) == n || looked > maxScan {
+			break
+		}
+		if a.sees(found.Record) {
+			all = append(all, found.Record)
+		}
+	}
+	slices.Reverse(all)
+	return all, cursor, nil
+}
