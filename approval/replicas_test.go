@@ -275,14 +275,18 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 
 func TestWhatIsOldIsDeleted(t *testing.T) {
 	bubble(t, func(r *rig) {
+		r.config.Keep = 24 * time.Hour
+		var stop func()
+		r.engine, stop = r.replica(r.store)
+		defer stop()
 		call := r.admit(unload())
 		r.approve(carol, r.pending().ID)
 		r.passed(call)
-		time.Sleep(29 * 24 * time.Hour)
+		time.Sleep(23 * time.Hour)
 		if r.count("") != 1 {
 			t.Fatal("the request is gone before its time")
 		}
-		time.Sleep(26 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		for _, kind := range []store.Kind{approval.KindRequest, approval.KindGrant, approval.KindAsked} {
 			if items, err := r.store.List(r.t.Context(), store.Query{Kind: kind}); err != nil || len(items) != 0 {
 				t.Errorf("%d items of %s are left, %v", len(items), kind, err)

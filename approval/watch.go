@@ -30,7 +30,7 @@ type watch struct {
 func (w *watch) run(ctx context.Context) {
 	for hint := range w.engine.store.Watch(ctx, KindRequest) {
 		if hint.ID != "" {
-			w.one(ctx, hint.ID)
+			_ = w.one(ctx, hint.ID)
 			continue
 		}
 		missing := make(map[string]bool, len(w.seen))
@@ -53,22 +53,24 @@ func (w *watch) run(ctx context.Context) {
 			continue // the next hint comes in a few seconds at the latest
 		}
 		for id := range missing {
-			w.one(ctx, id)
-			delete(w.seen, id) // decided, and told of
+			if w.one(ctx, id) {
+				delete(w.seen, id) // decided, and told of
+			}
 		}
 	}
 }
 
-// one sends a request if it is not the one that was sent last.
-func (w *watch) one(ctx context.Context, id string) {
+// one sends a request if it is not the one that was sent last, and tells whether
+// there is nothing more to come of it.
+func (w *watch) one(ctx context.Context, id string) (over bool) {
 	r, err := readRequest(ctx, w.engine.store, id)
-	if errors.Is(err, store.ErrNotFound) {
-		delete(w.seen, id)
-		return
+	if err != nil {
+		return errors.Is(err, store.ErrNotFound)
 	}
-	if err == nil && w.seen[id] < r.revision {
+	if w.seen[id] < r.revision {
 		w.send(ctx, r)
 	}
+	return r.State != Pending
 }
 
 func (w *watch) send(ctx context.Context, r request) {
