@@ -20,7 +20,7 @@ func (s *Service) listApprovals(ctx context.Context, call *access.Call, m *pb.Li
 	if refused != nil {
 		return nil, refused
 	}
-	f := approval.Filter{Limit: p.size}
+	f := approval.Filter{Limit: max(p.size, scanBatch)}
 	switch states := m.GetStates(); {
 	case m.GetApprovable():
 		f.State = approval.Pending

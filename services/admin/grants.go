@@ -20,7 +20,7 @@ func (s *Service) listGrants(ctx context.Context, call *access.Call, m *pb.ListG
 	if refused != nil {
 		return nil, refused
 	}
-	f := approval.Filter{Limit: p.size, Owner: m.GetPrincipal()}
+	f := approval.Filter{Limit: max(p.size, scanBatch), Owner: m.GetPrincipal()}
 	if m.GetMine() {
 		if f.Owner != "" && f.Owner != call.Principal.ID() {
 			return &pb.ListGrantsResponse{}, nil

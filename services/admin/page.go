@@ -13,6 +13,9 @@ const (
 	// maxScan is how many kept objects one call looks at, so that whoever sees few
 	// of many costs no more than others: his page is short, and he asks on.
 	maxScan = 10_000
+	// scanBatch is how many are read at a time at least: a page of one is not to
+	// take a question to the store for each object that is not the caller's.
+	scanBatch = 100
 	// maxCursor bounds what a page token may hold.
 	maxCursor = 1 << 10
 )
