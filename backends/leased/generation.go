@@ -74,7 +74,7 @@ type use struct {
 
 // approved is what calls get that nobody has approved.
 var approved = &access.Error{
-	Kind: access.PermissionDenied, Reason: access.ReasonNeedsApproval,
+	Kind: access.NeedsApproval, Reason: access.ReasonNeedsApproval,
 	Message: "the credential for the model's server is opened only for calls that people have approved; a guard of the policy has to ask for that",
 }
 
