@@ -87,6 +87,8 @@ const (
 	// overdraft is how many times the queue's size is held at most: calls that were let
 	// in while there was room have their records taken when they end.
 	overdraft = 2
+	// closeWaits is how many times a call's wait the end of it all may take.
+	closeWaits = 4
 	// firstPause and lastPause are between attempts to write.
 	firstPause, lastPause = 50 * time.Millisecond, 2 * time.Second
 )
@@ -326,7 +328,18 @@ func (r *Recorder) Close() error {
 		return nil
 	}
 	close(r.stop)
-	r.done.Wait()
+	ended := make(chan struct{})
+	go func() { // ends with the writer, should that hang for ever
+		r.done.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(closeWaits * r.o.Config.Wait)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		return fmt.Errorf("audit: the log does not answer; %d records may be lost", r.Status().Queued)
+	}
 	var err error
 	if n := r.dropped.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("audit: %d records were lost", n))

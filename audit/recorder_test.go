@@ -411,6 +411,20 @@ func TestAPublisherThatHangsHoldsUpNothing(t *testing.T) {
 	})
 }
 
+// A log that hangs for ever does not keep the process from ending.
+func TestClosingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		r := newRecorder(t, &audittest.Memory{Before: func(context.Context, audit.Batch) error { <-hang; return nil }})
+		r.Record(audittest.Infer(0), nil)
+		began := time.Now()
+		if err := r.Close(); err == nil || time.Since(began) > time.Minute {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+		close(hang)
+	})
+}
+
 // Records stay in their order when the clock is put back.
 func TestClockSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -34,7 +34,7 @@ func (l *Log) Append(ctx context.Context, b audit.Batch) error {
 		return err
 	}
 	w := writing{Log: l, ctx: ctx, head: slices.Concat(l.head, light(fresh)), high: l.high, back: l.back}
-	err = l.within(ctx, func(tx *sql.Tx) error {
+	err = l.within(ctx, func(tx *sql.Conn) error {
 		w.tx = tx
 		return w.append(b, fresh)
 	})
@@ -101,7 +101,7 @@ func (l *Log) setSync(ctx context.Context, sync bool) error {
 type writing struct {
 	*Log
 	ctx        context.Context //nolint:containedctx // the transaction's own
-	tx         *sql.Tx
+	tx         *sql.Conn
 	head       []audit.Entry
 	high, back int64
 }

@@ -85,7 +85,7 @@ func (l *Log) change(ctx context.Context, query string, args ...any) (n int, err
 	if err := l.setSync(ctx, true); err != nil {
 		return 0, err
 	}
-	err = l.within(ctx, func(tx *sql.Tx) error {
+	err = l.within(ctx, func(tx *sql.Conn) error {
 		res, err := tx.ExecContext(ctx, query, args...)
 		if err != nil {
 			return err
@@ -159,7 +159,7 @@ func (l *Log) SetMark(ctx context.Context, name, cursor string) error {
 	if err := l.setSync(ctx, false); err != nil {
 		return err
 	}
-	return l.within(ctx, func(tx *sql.Tx) error {
+	return l.within(ctx, func(tx *sql.Conn) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO mark (name, cursor) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET cursor = ?2", name, cursor)
 		return err
 	})

@@ -57,7 +57,7 @@ func (l *Log) pruneOne(ctx context.Context, replica string, to uint64) (n int, e
 		return 0, err
 	}
 	w := writing{Log: l, ctx: ctx, head: l.head, high: l.high, back: l.back}
-	err = l.within(ctx, func(tx *sql.Tx) (err error) {
+	err = l.within(ctx, func(tx *sql.Conn) (err error) {
 		w.tx = tx
 		n, err = w.prune(to)
 		return err

@@ -47,7 +47,7 @@ func (l *Log) name() string {
 }
 
 // readSegment reads a segment's records, or those of them that a term is in.
-func (l *Log) readSegment(ctx context.Context, tx *sql.Tx, c candidate) ([]audit.Entry, error) {
+func (l *Log) readSegment(ctx context.Context, tx reader, c candidate) ([]audit.Entry, error) {
 	var block, leaves []byte
 	err := tx.QueryRowContext(ctx, "SELECT b.body, l.leaves FROM block b JOIN leaf l ON l.first = b.first WHERE b.first = ?", c.first).Scan(&block, &leaves)
 	if ctx.Err() != nil {
@@ -150,6 +150,11 @@ func (l *Log) States(ctx context.Context) ([]audit.State, error) {
 		return nil, err
 	}
 	return []audit.State{s}, nil
+}
+
+// reader is a transaction or the writing connection.
+type reader interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 type scanner interface{ Scan(into ...any) error }

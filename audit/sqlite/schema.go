@@ -51,7 +51,7 @@ func (l *Log) migrate(ctx context.Context) error {
 	case have != 0 || application != 0:
 		return errSchema
 	}
-	return l.within(ctx, func(tx *sql.Tx) error {
+	return l.within(ctx, func(tx *sql.Conn) error {
 		_, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d", version, applicationID))
 		return err
 	})
@@ -60,21 +60,29 @@ func (l *Log) migrate(ctx context.Context) error {
 // applicationID marks the file as ours: "SLau".
 const applicationID = 0x534c6175
 
-// within runs f in a transaction of the writing connection.
-func (l *Log) within(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := l.conn.BeginTx(ctx, nil)
-	if err != nil {
+// within runs f in a transaction of the writing connection. What ends ctx ends f,
+// and undoes it; the COMMIT itself is not broken off, so that its outcome is known.
+// It is not database/sql's own transaction: that one leaves SQLite's open where a
+// context ends at the wrong moment.
+func (l *Log) within(ctx context.Context, f func(*sql.Conn) error) error {
+	if _, err := l.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		l.undo(ctx) // it may have begun all the same
 		return err
 	}
-	if err := f(tx); err != nil {
-		_ = tx.Rollback()
+	if err := f(l.conn); err != nil {
+		l.undo(ctx)
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback()
+	if _, err := l.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
+		l.undo(ctx)
 		return err
 	}
 	return nil
+}
+
+// undo ends a transaction if there is one.
+func (l *Log) undo(ctx context.Context) {
+	_, _ = l.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 }
 
 // load reads what the writer has to know of what is there.
@@ -124,7 +132,7 @@ func (l *Log) setAside(ctx context.Context) error {
 		return err
 	}
 	w := writing{Log: l, ctx: ctx, high: l.high, back: l.back}
-	err = l.within(ctx, func(tx *sql.Tx) error {
+	err = l.within(ctx, func(tx *sql.Conn) error {
 		w.tx = tx
 		for _, r := range all {
 			entries, err := unpack(r.first, r.body, r.leaves, int(r.n), nil)

@@ -94,7 +94,7 @@ func open(ctx context.Context, path string) (l *Log, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.write, err = sql.Open("sqlite", dsn(path, "&_txlock=immediate")); err != nil {
+	if l.write, err = sql.Open("sqlite", dsn(path, "")); err != nil {
 		return l, err
 	}
 	l.write.SetMaxOpenConns(1)

@@ -94,8 +94,8 @@ func eachTerm(r *audit.Record, yield func(int64)) {
 // than all others. So a segment has a Bloom filter of them, of which a search for
 // a call reads every segment's.
 const (
-	filterBytes  = SegmentSize * 10 / 8
-	filterHashes = 7
+	filterBytes  = SegmentSize * 2 // 16 bits for each id: 1 in 2,000 is looked for in vain
+	filterHashes = 11
 )
 
 func newFilter(entries []audit.Entry) []byte {
