@@ -422,6 +422,7 @@ func TestClosingIsBounded(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 		close(hang)
+		synctest.Wait() // its last checkpoint goes into the test's folder
 	})
 }
 
