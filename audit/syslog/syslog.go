@@ -34,8 +34,8 @@ type Config struct {
 	// CA is a PEM file of the authorities that may have signed the server's
 	// certificate; without it, the system's.
 	CA access.File `yaml:"ca"`
-	// Facility is the messages' facility, 0 to 23. Default: 13 (log audit).
-	Facility *int `yaml:"facility"`
+	// Facility is the messages' facility, 1 to 23. Default: 13 (log audit).
+	Facility int `yaml:"facility"`
 	// AppName is what the messages call the program. Default: sluice.
 	AppName string `yaml:"app_name"`
 }
@@ -65,9 +65,8 @@ func (c *Config) SetDefaults() {
 	if c.Network == "" {
 		c.Network = overTLS
 	}
-	if c.Facility == nil {
-		f := facilityAudit
-		c.Facility = &f
+	if c.Facility == 0 {
+		c.Facility = facilityAudit
 	}
 	if c.AppName == "" {
 		c.AppName = "sluice"
@@ -88,8 +87,8 @@ func (c *Config) Validate() (problems []access.Problem) {
 	if c.CA != "" && c.Network != overTLS {
 		add("ca", "is for network: tls")
 	}
-	if *c.Facility < 0 || *c.Facility > maxFacility {
-		add("facility", "must be between 0 and 23")
+	if c.Facility < 1 || c.Facility > maxFacility {
+		add("facility", "must be between 1 and 23")
 	}
 	if len(c.AppName) > maxApp || strings.ContainsFunc(c.AppName, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		add("app_name", "must be up to 48 printable ASCII characters without a space")
@@ -243,7 +242,7 @@ func (s *Sink) message(r *audit.Record) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<%d>1 %s %s %s %d %s [%s", *s.cfg.Facility*8+severity(r), r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
+	fmt.Fprintf(&b, "<%d>1 %s %s %s %d %s [%s", s.cfg.Facility*8+severity(r), r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
 		s.host, s.cfg.AppName, os.Getpid(), r.Kind, enterprise)
 	for _, p := range [][2]string{
 		{"principal", r.PrincipalID()},

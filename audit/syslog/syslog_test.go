@@ -222,7 +222,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		"no port":              {syslog.Config{Address: "a"}, "host:port"},
 		"a network that isn't": {syslog.Config{Address: "a:1", Network: "udpp"}, "did you mean"},
 		"a CA without TLS":     {syslog.Config{Address: "a:1", Network: "tcp", CA: "x"}, "network: tls"},
-		"a facility too high":  {syslog.Config{Address: "a:1", Facility: new(24)}, "between"},
+		"a facility too high":  {syslog.Config{Address: "a:1", Facility: 24}, "between"},
 		"a name with a space":  {syslog.Config{Address: "a:1", AppName: "a b"}, "printable"},
 	} {
 		t.Run(name, func(t *testing.T) {
