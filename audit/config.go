@@ -2,7 +2,8 @@ package audit
 
 import (
 	"fmt"
-	"strings"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -117,8 +118,21 @@ func (c *Config) Validate() []access.Problem {
 	if c.Checkpoint.Records < 1 || c.Checkpoint.Every <= 0 {
 		add("checkpoint", "records and every must be positive")
 	}
-	if w := c.Checkpoint.Webhook; w != "" && !strings.HasPrefix(w, "https://") && !strings.HasPrefix(w, "http://127.0.0.1") {
+	if !secure(c.Checkpoint.Webhook) {
 		add("checkpoint.webhook", "must be an https URL")
 	}
 	return problems
+}
+
+// secure tells whether a webhook's URL is of https, or stays on this machine.
+func secure(webhook string) bool {
+	if webhook == "" {
+		return true
+	}
+	u, err := url.Parse(webhook)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	host, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && err == nil && host.IsLoopback()
 }
