@@ -57,7 +57,7 @@ func (p *Policy) record(model string) *Recording {
 		return nil
 	}
 	var text, whole []*rule
-	asJSON := false
+	asJSON, watching := false, map[*rule]bool{}
 	for _, r := range of.rules {
 		every := *r
 		every.except = nil
@@ -67,10 +67,26 @@ func (p *Policy) record(model string) *Recording {
 		}
 		asJSON = asJSON || r.format == JSON
 		every.tensors, every.first, every.last, every.paths = []string{"*"}, 0, maxIndex, nil
+		if r.observe && r.action.kind == actionBlock {
+			every.action = action{kind: actionRedact} // it blocks nothing, so it keeps nothing out
+		}
 		// A text that a service has not seen is none to be kept.
 		every.observe, every.mode, every.onError = false, "", Block
-		text = append(text, &every)
+		if text = append(text, &every); r.observe {
+			watching[&every] = true
+		}
 	}
+	// Of two rules that name an entity the first decides: one that enforces it, as for
+	// callers.
+	slices.SortStableFunc(text, func(a, b *rule) int {
+		switch {
+		case watching[a] == watching[b]:
+			return 0
+		case watching[a]:
+			return 1
+		}
+		return -1
+	})
 	r := &Recording{model: model, rules: of.rules}
 	if len(whole) > 0 {
 		r.whole = newPlan(&Policy{}, model, whole)

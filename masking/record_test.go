@@ -84,6 +84,21 @@ func TestRecordingTakesNoRuleAway(t *testing.T) {
 	}
 }
 
+// TestRecordingDecidesAsForCallers: of two rules about an entity the one that
+// enforces it says what is written, and one that only observes blocks nothing.
+func TestRecordingDecidesAsForCallers(t *testing.T) {
+	watch := redacts(func(r *masking.Rule) {
+		r.Name, r.Observe, r.Action = "watch", true, masking.Action{Partial: &masking.Partial{KeepLast: 4}}
+	})
+	block := redacts(func(r *masking.Rule) { r.Name, r.Observe, r.Action = "block", true, action("block") })
+	for name, rules := range map[string][]masking.Rule{"the one that enforces": {watch, redacts(nil)}, "one that would block": {block}} {
+		text, refused := recording(t, rules...).Text(t.Context(), "pay with "+seedCard, nil)
+		if refused != nil || text != "pay with [CARD]" {
+			t.Errorf("%s: %q, %v", name, text, refused)
+		}
+	}
+}
+
 func TestRecordingNobodyAsked(t *testing.T) {
 	var none *masking.Policy
 	rec := none.Record("m")
