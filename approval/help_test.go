@@ -25,6 +25,7 @@ type rig struct {
 	// back is how far the wall's clock is set back.
 	back  atomic.Int64
 	glass func(*access.Principal, string) bool
+	stop  func() // ends the first engine
 }
 
 // bubble runs f with a rig whose engine runs.
@@ -40,7 +41,7 @@ func bubble(t *testing.T, f func(r *rig)) {
 			t.Fatal(problems)
 		}
 		r.rules = &approval.Rules{Access: p, Guards: map[string][32]byte{"unload-prod": {1}, "second": {2}}}
-		r.engine, _ = r.replica(r.store)
+		r.engine, r.stop = r.replica(r.store)
 		f(r)
 	})
 }

@@ -275,6 +275,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 
 func TestWhatIsOldIsDeleted(t *testing.T) {
 	bubble(t, func(r *rig) {
+		r.stop() // it would keep things for longer
 		r.config.Keep = 24 * time.Hour
 		var stop func()
 		r.engine, stop = r.replica(r.store)
