@@ -14,23 +14,13 @@ import (
 // Hashes that several proofs need stand there once.
 func (r *run) proofs(ctx context.Context, name string, entries []audit.Entry) (f *File, err error) {
 	proofs := make([]merkle.Proof, len(entries))
-	for _, l := range r.manifest.Logs {
-		var at []int
-		var seqs []uint64
-		for i, e := range entries {
-			if e.Record.Replica == l.Replica {
-				at, seqs = append(at, i), append(seqs, e.Record.Seq)
-			}
-		}
-		if len(seqs) == 0 {
-			continue
-		}
-		some, err := merkle.Prove(l.Size, seqs, r.Tree.Leaves(ctx, l.Replica, 0))
+	for i, e := range entries {
+		p, err := r.prover(ctx, e.Record.Replica)
 		if err != nil {
 			return nil, err
 		}
-		for n, i := range at {
-			proofs[i] = some[n]
+		if proofs[i], err = p.prove(ctx, e.Record.Seq); err != nil {
+			return nil, err
 		}
 	}
 	s, err := newSpool(r.Temp)
@@ -44,6 +34,21 @@ func (r *run) proofs(ctx context.Context, name string, entries []audit.Entry) (f
 	f = &File{Name: name}
 	f.Size, f.SHA256, err = s.send(ctx, r.Target, name)
 	return f, err
+}
+
+// prover is the one of a log, made with the first record of it.
+func (r *run) prover(ctx context.Context, replica string) (p *prover, err error) {
+	if p = r.provers[replica]; p != nil {
+		return p, nil
+	}
+	at := slices.IndexFunc(r.manifest.Logs, func(l Signed) bool { return l.Replica == replica })
+	if at < 0 {
+		return nil, merkle.ErrProof
+	}
+	if p, err = newProver(ctx, r.Tree, r.manifest.Logs[at]); err == nil {
+		r.provers[replica] = p
+	}
+	return p, err
 }
 
 func writeProofs(s *spool, entries []audit.Entry, proofs []merkle.Proof) error {

@@ -64,7 +64,7 @@ func Run(ctx context.Context, o Options) (*Manifest, string, error) {
 		return nil, "", err
 	}
 	if !done {
-		r := &run{Options: &o, manifest: m}
+		r := &run{Options: &o, manifest: m, provers: map[string]*prover{}}
 		if err := r.parts(ctx); err != nil {
 			return nil, "", err
 		}
@@ -138,6 +138,7 @@ func put(ctx context.Context, t Target, name string, b []byte) error {
 type run struct {
 	*Options
 	manifest *Manifest
+	provers  map[string]*prover // by log
 }
 
 // parts writes all parts that are not there yet.
