@@ -15,8 +15,13 @@ type Config struct {
 	// SQLite is the path of the log's database file; by default it is beside the
 	// store's, with the ending .audit.db. "off" records nothing.
 	SQLite string `yaml:"sqlite"`
+	// Postgres refers to a connection string, as ${NAME} or file:PATH, of the database
+	// that the log is kept in, beside those of other replicas. With store.postgres and
+	// neither this nor sqlite it is in the store's.
+	Postgres access.Secret `yaml:"postgres"`
 	// Key is the path of the file with the key that signs checkpoints, made with the
-	// first start; by default it is beside the log, with the ending .key. Keep it
+	// first start; by default it is beside the log, with the ending .key, or for a log
+	// in PostgreSQL audit.key beside the configuration. Each replica has its own. Keep it
 	// where those who can write to the log can't read it.
 	Key string `yaml:"key"`
 	// Strict lists the verbs of which nothing is done before it is written: their
@@ -96,6 +101,9 @@ func (c *Config) Validate() []access.Problem {
 		if _, ok := access.ParseVerb(verb); !ok {
 			add(fmt.Sprintf("strict[%d]", i), "%q is not a verb", verb)
 		}
+	}
+	if c.SQLite != "" && !c.Postgres.IsZero() {
+		add("", "sqlite and postgres exclude each other: one of them is the log")
 	}
 	if c.OnFailure != Refuse && c.OnFailure != Continue {
 		add("on_failure", "must be %s or %s", Refuse, Continue)

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/payload"
 )
@@ -18,11 +19,14 @@ type Audit struct {
 	Sinks []Sink `yaml:"sinks"`
 }
 
-// LogPath is the path of the audit log's database; empty where nothing is
-// recorded.
+// HasLog tells whether calls are recorded.
+func (c *Config) HasLog() bool { return c.LogPath() != "" || !c.LogPostgres().IsZero() }
+
+// LogPath is the path of the audit log's database file; empty where nothing is
+// recorded, or the log is elsewhere.
 func (c *Config) LogPath() string {
 	switch path := c.Audit.SQLite; {
-	case path == audit.Off:
+	case path == audit.Off || !c.Audit.Postgres.IsZero():
 		return ""
 	case path != "":
 		return path
@@ -33,12 +37,24 @@ func (c *Config) LogPath() string {
 	}
 }
 
-// LogKey is the path of the key that signs the log at [Config.LogPath].
+// LogPostgres refers to the connection string of the database that the audit log
+// is in; zero where it is in none.
+func (c *Config) LogPostgres() access.Secret {
+	if c.Audit.SQLite == "" && c.Audit.Postgres.IsZero() {
+		return c.Store.Postgres
+	}
+	return c.Audit.Postgres
+}
+
+// LogKey is the path of the key that signs the log.
 func (c *Config) LogKey() string {
 	if c.Audit.Key != "" {
 		return c.Audit.Key
 	}
 	path := c.LogPath()
+	if path == "" {
+		return "audit.key"
+	}
 	return strings.TrimSuffix(path, filepath.Ext(path)) + ".key"
 }
 
@@ -46,6 +62,9 @@ func (c *Config) LogKey() string {
 func (c *Config) anchorAudit(dir string) {
 	if c.Audit.SQLite != audit.Off {
 		c.Audit.SQLite = anchored(c.Audit.SQLite, dir)
+	}
+	if c.Audit.Key == "" && !c.LogPostgres().IsZero() {
+		c.Audit.Key = c.LogKey()
 	}
 	c.Audit.Key = anchored(c.Audit.Key, dir)
 	c.Audit.Checkpoint.File = anchored(c.Audit.Checkpoint.File, dir)

@@ -9,14 +9,14 @@ const minSealed = 24 * time.Hour
 func (f *found) payloads(c *Config) {
 	p := &c.Audit.Payload
 	f.under("audit", p.Validate())
-	if !p.LookUpKey.IsZero() && (c.LogPath() == "" || c.Secrets.Key.IsZero()) {
+	if !p.LookUpKey.IsZero() && (!c.HasLog() || c.Secrets.Key.IsZero()) {
 		f.add("audit.look_up_key", "needs a log and secrets.key, as payloads do")
 	}
 	switch {
 	case !p.Keeps():
 		return
-	case c.LogPath() == "":
-		f.add("audit.payloads", "are kept in the audit log, and there is none; write audit: { sqlite: PATH }, or a store")
+	case !c.HasLog():
+		f.add("audit.payloads", "are kept in the audit log, and there is none; write audit: { sqlite: PATH } or audit: { postgres: ${NAME} }, or a store")
 	case c.Secrets.Key.IsZero():
 		f.add("audit.payloads", "are kept sealed, which needs a key; write secrets: { key: file:PATH }, and make one with `sluice secrets key new`")
 	case c.Audit.Retain > 0 && c.Audit.Retain < minSealed:

@@ -24,20 +24,19 @@ import (
 // opened, or that was changed while nobody looked, is the error: nothing is served
 // that would not be recorded.
 func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest string) error {
-	path := cfg.LogPath()
-	if path == "" {
+	if !cfg.HasLog() {
 		level := slog.LevelWarn
 		if cfg.Audit.SQLite == audit.Off {
 			level = slog.LevelInfo
 		}
-		s.log.LogAttrs(ctx, level, "calls are not recorded: the configuration has neither audit.sqlite nor store.sqlite")
+		s.log.LogAttrs(ctx, level, "calls are not recorded: the configuration has neither audit.sqlite, audit.postgres nor a store")
 		return nil
 	}
 	key, err := merkle.OpenKey(cfg.LogKey())
 	if err != nil {
 		return err
 	}
-	log, err := auditlog.Open(ctx, path)
+	log, where, err := openLog(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -57,9 +56,42 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	}
 	metrics.recorder, s.auditKey = s.audit, key.Public()
 	s.registry.MustRegister(metrics, s.sinks)
-	s.log.LogAttrs(ctx, slog.LevelInfo, "calls are recorded", slog.String("log", path), slog.String("origin", s.audit.Replica()), slog.String("public_key", key.Public()))
+	s.log.LogAttrs(ctx, slog.LevelInfo, "calls are recorded", slog.String("log", where), slog.String("origin", s.audit.Replica()), slog.String("public_key", key.Public()))
 	s.happened(audit.KindStart, digest, version(), nil)
 	return nil
+}
+
+// openLog opens the log that is configured, and says where it is.
+func openLog(ctx context.Context, cfg *config.Config) (log audit.Log, where string, err error) {
+	path := cfg.LogPath()
+	log, err = auditlog.Open(ctx, path)
+	return log, path, err
+}
+
+// errNoLog is what commands say that need an audit log.
+var errNoLog = errors.New("the configuration has no audit log; write audit.sqlite, audit.postgres or a store")
+
+// OpenAuditLog opens the audit log that is configured for commands that read it,
+// and gives the public keys of the replicas in it. A gateway may go on writing to
+// it meanwhile. A log that is not there yet is an error; it is not made.
+func OpenAuditLog(ctx context.Context, cfg *config.Config, _ *slog.Logger) (log audit.Log, keys []string, err error) {
+	if !cfg.HasLog() {
+		return nil, nil, errNoLog
+	}
+	if path := cfg.LogPath(); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	if _, err := os.Stat(cfg.LogKey()); err == nil { // else it would be made
+		key, err := merkle.OpenKey(cfg.LogKey())
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, key.Public())
+	}
+	log, _, err = openLog(ctx, cfg)
+	return log, keys, err
 }
 
 // closeAudit writes what is not written yet. It is called when no call is left.
