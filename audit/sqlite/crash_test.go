@@ -222,7 +222,7 @@ func TestPowerCut(t *testing.T) {
 		var synced disk
 		for at < len(all)-200 || safe == 0 {
 			n := 1 + rng.IntN(150)
-			sync := rng.IntN(4) == 0
+			sync := rng.IntN(4) == 0 || safe == 0 && at+n > len(all)-200
 			if err := l.Append(t.Context(), audit.Batch{Replica: audittest.Replica, Entries: all[at:min(at+n, len(all))], Sync: sync}); err != nil {
 				t.Fatal(err)
 			}
