@@ -101,7 +101,7 @@ func roles(t *testing.T) *policy.Policy {
 	p, problems := policy.Compile([]policy.File{{Name: "p.yaml", Document: policy.Document{
 		Roles: map[string][]policy.Entry{
 			"root": allow("admin", "break_glass", "reveal"), "auditor": allow("audit_read"), "approver": allow("approve"), "user": allow("infer"),
-			"half": {{Models: []string{"a-*"}, Verbs: []string{"approve"}}},
+			"half": {{Models: []string{"m", "other"}, Verbs: []string{"approve"}, Deny: true}},
 		},
 		Bindings: []policy.Binding{
 			{Role: "root", Groups: []string{"root"}},

@@ -38,22 +38,27 @@ func seesGrant(who *access.Principal, all bool, g *approval.Grant) bool {
 }
 
 // mayDecide says why who may not approve or deny r, or nil: it takes a person of
-// the request's groups, and the verb approve on its model.
+// the request's groups, to whom no role denies the verb approve on its model. The
+// groups give the right: who wrote them said who decides.
 func (s *Service) mayDecide(who *access.Principal, r *approval.Request) *access.Error {
 	if refused := r.MayApprove(who); refused != nil {
 		return refused
 	}
-	return s.Policy.Refusal(who, access.Approve, r.Model, s.Policy.Decide(who, access.Approve, r.Model))
+	if d := s.Policy.Decide(who, access.Approve, r.Model); d.Reason == access.ReasonDeniedByRole || s.Policy.Policy() == nil {
+		return s.Policy.Refusal(who, access.Approve, r.Model, d)
+	}
+	return nil
 }
 
 // decide is mayDecide, written down in the call.
 func (s *Service) decide(call *access.Call, r *approval.Request) *access.Error {
-	call.Decision = s.Policy.Decide(call.Principal, access.Approve, r.Model)
 	refused := s.mayDecide(call.Principal, r)
 	if refused != nil {
-		call.Decision.Allowed = false
+		call.Decision = access.Decision{Reason: refused.Reason, Rule: "not an approver of the request"}
+		return refused
 	}
-	return refused
+	call.Decision = access.Decision{Allowed: true, Rule: "approver of the request"}
+	return nil
 }
 
 func inGroups(who *access.Principal, groups []string) bool {

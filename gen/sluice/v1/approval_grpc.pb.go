@@ -39,7 +39,7 @@ type ApprovalServiceClient interface {
 	// GetApproval reads one approval request.
 	GetApproval(ctx context.Context, in *GetApprovalRequest, opts ...grpc.CallOption) (*GetApprovalResponse, error)
 	// Approve agrees. It needs a person who is in one of the groups that the request
-	// names, holds the verb approve on its model, and is not the requester.
+	// names, is not the requester, and to whom no role denies approve on its model.
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
 	// Deny does not agree: one person is enough. The requester may take back his own.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
@@ -128,7 +128,7 @@ type ApprovalServiceServer interface {
 	// GetApproval reads one approval request.
 	GetApproval(context.Context, *GetApprovalRequest) (*GetApprovalResponse, error)
 	// Approve agrees. It needs a person who is in one of the groups that the request
-	// names, holds the verb approve on its model, and is not the requester.
+	// names, is not the requester, and to whom no role denies approve on its model.
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
 	// Deny does not agree: one person is enough. The requester may take back his own.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)
