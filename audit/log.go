@@ -177,6 +177,11 @@ type (
 	}
 	// Single is a log that can hold one replica's records only.
 	Single interface{ Single() }
+	// Owned is a log that one process at a time may write to. Own waits for another
+	// that is about to end, as long as ctx lasts; Close gives the log up.
+	Owned interface {
+		Own(ctx context.Context) error
+	}
 	// Counter tells how much there is.
 	Counter interface {
 		Stats(ctx context.Context) (Stats, error)

@@ -112,6 +112,9 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	for _, verb := range o.Config.Strict {
 		r.strict[verb] = true
 	}
+	if err := r.own(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}
@@ -124,6 +127,20 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 		r.done.Go(func() { r.pruning(p) })
 	}
 	return r, nil
+}
+
+// ownWaits is how long the process before may take to end.
+const ownWaits = 30 * time.Second
+
+// own keeps other processes from writing to the log.
+func (r *Recorder) own(ctx context.Context) error {
+	log, ok := r.o.Log.(Owned)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownWaits)
+	defer cancel()
+	return log.Own(ctx)
 }
 
 // restore makes the tree of what is there.

@@ -42,6 +42,7 @@ var (
 	_ audit.Pruner   = (*Log)(nil)
 	_ audit.Counter  = (*Log)(nil)
 	_ audit.Single   = (*Log)(nil)
+	_ audit.Owned    = (*Log)(nil)
 	_ audit.Payloads = (*Log)(nil)
 	_ audit.Marks    = (*Log)(nil)
 )
@@ -58,6 +59,7 @@ type Log struct {
 	rooms    sync.Pool // of *[]byte, for expanded segments
 
 	mu      sync.Mutex // held while writing
+	lock    *os.File   // held while the log is this process's to write to
 	conn    *sql.Conn
 	sync    bool // what the connection is set to
 	replica string
@@ -141,6 +143,9 @@ func (l *Log) Close() error {
 	}
 	if l.compress != nil {
 		err = errors.Join(err, l.compress.Close())
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
 	}
 	if l.expand != nil {
 		l.expand.Close()
