@@ -14,16 +14,20 @@ import (
 func newAuditCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Look after the record of what was done",
-		Long: `The audit commands read the audit log of a configuration. A gateway may go on
-writing to it meanwhile.`,
-		Example: `  sluice audit verify --config sluice.yaml`,
+		Short: "Read, replay, export and verify the record of what was done",
+		Long: `The audit commands ask a running gateway for its audit log, as whoever SLUICE_TOKEN or
+"sluice login" says: search, show, tail, stats and lookup find records, replay plays
+sessions again, export writes files, and verify tells whether anything was changed.
+Reading is recorded too.`,
+		Example: `  sluice audit search --since 24h --verdict denied
+  sluice audit verify --key audit.pub`,
 		Args:    noArgs,
 		RunE:    showHelp,
 
 		DisableFlagsInUseLine: true,
 	}
-	cmd.AddCommand(newAuditKeyCmd(), newAuditVerifyCmd())
+	cmd.AddCommand(newAuditSearchCmd(), newAuditShowCmd(), newAuditTailCmd(), newAuditStatsCmd(), newAuditLookupCmd(),
+		newAuditReplayCmd(), newAuditExportCmd(), newAuditVerifyCmd(), newAuditKeyCmd())
 	return cmd
 }
 
@@ -62,24 +66,20 @@ func auditConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	if c == nil {
 		return nil, whichConfig(cmd, path, problems.Err())
 	}
-	if c.LogPath() == "" {
+	if !c.HasLog() {
 		return nil, errNoAudit
 	}
 	return c, nil
 }
 
-// publicKey reads a public key from a file, or takes the configuration's own.
-func publicKey(c *config.Config, file string) (string, error) {
-	if file == "" {
-		if _, err := os.Stat(c.LogKey()); err != nil {
-			return "", fmt.Errorf("%w; name the file of the public key with --key", err)
-		}
-		key, err := merkle.OpenKey(c.LogKey())
-		if err != nil {
-			return "", err
-		}
-		return key.Public(), nil
+// publicKey is the configuration's own.
+func publicKey(c *config.Config) (string, error) {
+	if _, err := os.Stat(c.LogKey()); err != nil {
+		return "", fmt.Errorf("%w; name the file of the public key with --key", err)
 	}
-	text, err := os.ReadFile(file)
-	return string(trimmed(text)), err
+	key, err := merkle.OpenKey(c.LogKey())
+	if err != nil {
+		return "", err
+	}
+	return key.Public(), nil
 }
