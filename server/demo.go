@@ -170,6 +170,7 @@ func writeDemo(dir string, o DemoOptions, url, backend string) (string, error) {
 		}),
 		render(filepath.Join(dir, "policy.yaml"), demoPolicy, map[string]string{"Issuer": url}),
 		freshKey(filepath.Join(dir, "sluice.key")), freshKey(filepath.Join(dir, "tokens.key")),
+		freshKey(filepath.Join(dir, "lookup.key")),
 	)
 	return path, err
 }

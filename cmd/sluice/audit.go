@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -21,8 +20,8 @@ sessions again, export writes files, and verify tells whether anything was chang
 Reading is recorded too.`,
 		Example: `  sluice audit search --since 24h --verdict denied
   sluice audit verify --key audit.pub`,
-		Args:    noArgs,
-		RunE:    showHelp,
+		Args: noArgs,
+		RunE: showHelp,
 
 		DisableFlagsInUseLine: true,
 	}
@@ -70,16 +69,4 @@ func auditConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 		return nil, errNoAudit
 	}
 	return c, nil
-}
-
-// publicKey is the configuration's own.
-func publicKey(c *config.Config) (string, error) {
-	if _, err := os.Stat(c.LogKey()); err != nil {
-		return "", fmt.Errorf("%w; name the file of the public key with --key", err)
-	}
-	key, err := merkle.OpenKey(c.LogKey())
-	if err != nil {
-		return "", err
-	}
-	return key.Public(), nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,14 +42,17 @@ type clientFlags struct {
 	output     string
 }
 
-// add adds the flags that every command has that asks a running gateway.
-func (f *clientFlags) add(cmd *cobra.Command) {
+// add adds the flags that every command has that asks a running gateway. more are
+// further formats of its output.
+func (f *clientFlags) add(cmd *cobra.Command, more ...string) {
 	f.addServer(cmd)
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, json")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	formats := append([]string{"table", "json"}, more...)
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", strings.Join(formats, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if formats := []string{"table", "json"}; f.output != "table" && f.output != "json" {
-			return usage("--output %q: use table or json%s", f.output, access.DidYouMean(f.output, formats))
+		if !slices.Contains(formats, f.output) {
+			last := len(formats) - 1
+			return usage("--output %q: use %s or %s%s", f.output, strings.Join(formats[:last], ", "), formats[last], access.DidYouMean(f.output, formats))
 		}
 		return nil
 	}
@@ -191,6 +195,16 @@ func notLoggedIn(server string) string {
 	return "not logged in at " + server + ": run \"sluice login\", or set SLUICE_TOKEN"
 }
 
+// reasonOf is the stable reason of a refusal of the gateway's; "" of any other error.
+func reasonOf(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == "sluice" {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
 // explain says what a call failed with in users' words.
 func (r *remote) explain(ctx context.Context, err error) error {
 	switch {
@@ -199,13 +213,7 @@ func (r *remote) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	st := status.Convert(err)
-	reason := ""
-	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == "sluice" {
-			reason = info.GetReason()
-		}
-	}
+	st, reason := status.Convert(err), reasonOf(err)
 	text := shown(st.Message())
 	switch {
 	case reason == access.ReasonTokenExpired || reason == access.ReasonTokenInvalid || reason == access.ReasonTokenMissing:

@@ -112,8 +112,20 @@ print(client.infer("simple", inputs, headers=token).as_numpy("OUTPUT0"))
 client.unload_model("simple", headers=token); client.load_model("simple", headers=token)
 EOF
 
-%sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
-`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), adminURL(d.Console), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST))
+%s%sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
+`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), adminURL(d.Console), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST), overAudit(d.Console))
+}
+
+// overAudit is a command that finds what was done; alice is an auditor.
+func overAudit(console fmt.Stringer) string {
+	if addr(console) == "off" {
+		return ""
+	}
+	flag := ""
+	if at := adminURL(console); at != defaultServer {
+		flag = " --server " + at
+	}
+	return fmt.Sprintf("SLUICE_TOKEN=$TOKEN %s audit search%s\n\nThat is what was done so far.\n\n", self(), flag)
 }
 
 // overREST is a command for the REST door: dana sees what is masked for alice.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,11 @@ const maxRecordedLine = 16 << 20
 
 func newPolicyDiffCmd() *cobra.Command {
 	var configPath, requests, output string
+	var f clientFlags
+	var q queryFlags
+	audit := false
 	cmd := &cobra.Command{
-		Use:   "diff OLD NEW --requests FILE",
+		Use:   "diff OLD NEW (--requests FILE | --audit [--since TIME] ...)",
 		Short: "Say which recorded calls another policy would decide otherwise",
 		Long: `Diff decides each recorded call by two policies, roles and guards, and prints those
 whose verdict differs: allowed, denied or held (people have to agree), each with
@@ -41,19 +45,29 @@ Further keys are version, metadata (keys), outputs, size (bytes), for a load con
 and files (lengths), of an input shared_memory. What an unload takes along is not
 known, so only the model that it names is asked about.
 
+With --audit the calls are those that a running gateway has recorded, all or those of
+a query: it needs audit_read, and payload_read for guards that look at texts. Texts
+are known where they are kept, and masked as they are kept.
+
 It exits with 0 if nothing changes, with 1 if a verdict does, with 2 for a line that
 can't be read, and with 3 if a policy has problems.`,
 		Example: `  sluice policy diff policy.yaml new.yaml --requests calls.jsonl
-  sluice policy diff a.yaml,b.yaml a.yaml,c.yaml --requests - --output json < calls.jsonl`,
+  sluice policy diff a.yaml,b.yaml a.yaml,c.yaml --requests - --output json < calls.jsonl
+  sluice policy diff policy.yaml new.yaml --audit --since 30d`,
 		Args: twoPolicies,
 		PreRunE: func(*cobra.Command, []string) error {
 			if output != "table" && output != "json" {
 				return usage("--output %q: use one of table, json%s", output, access.DidYouMean(output, []string{"table", "json"}))
 			}
-			if requests == "" {
-				return usage("say which calls to decide: --requests FILE")
+			switch {
+			case requests == "" && !audit:
+				return usage("say which calls to decide: --requests FILE, or --audit for those that a gateway has recorded")
+			case requests != "" && audit:
+				return usage("--requests and --audit exclude each other")
+			case !audit:
+				return nil
 			}
-			return nil
+			return q.settle(time.Now())
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, err := sourcesOf(cmd, configPath)
@@ -66,17 +80,30 @@ can't be read, and with 3 if a policy has problems.`,
 					return err
 				}
 			}
+			d := &differ{before: both[0], after: both[1], out: bufio.NewWriter(cmd.OutOrStdout()), json: output == "json"}
+			if audit {
+				l, err := f.log(cmd)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = l.Close() }()
+				next, stop := auditCalls(cmd.Context(), l, q.query)
+				defer stop()
+				return d.run(next, cmd.ErrOrStderr())
+			}
 			in, name, err := openRequests(cmd, requests)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			d := &differ{before: both[0], after: both[1], out: bufio.NewWriter(cmd.OutOrStdout()), json: output == "json"}
 			return d.run(recordedCalls(in, name), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&requests, "requests", "", "a `file` of calls, one JSON object a line")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json")
+	cmd.Flags().BoolVar(&audit, "audit", false, "the calls that a gateway has recorded; what follows says of which gateway, and which calls")
+	f.addServer(cmd)
+	q.add(cmd)
 	configFlag(cmd, &configPath)
 	return cmd
 }
