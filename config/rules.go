@@ -49,6 +49,9 @@ type RulesOptions struct {
 	// Stateless tells that there is no store: what has to be kept in one is a
 	// problem.
 	Stateless bool
+	// Unread leaves the keys that rules refer to unread: the rules are looked at and
+	// not put in force.
+	Unread bool
 	// NoTokens, if not empty, says why nothing can be kept of what masking's tokens
 	// stand for.
 	NoTokens string
@@ -128,7 +131,7 @@ func (r *rulesReader) compile() *Rules {
 	}
 	var ofMasking []masking.Problem
 	rules.Masking, ofMasking = masking.Compile(r.masking, masking.Options{
-		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer, NoTokens: r.options.NoTokens,
+		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer, NoTokens: r.options.NoTokens, Unread: r.options.Unread,
 	})
 	for _, p := range ofMasking {
 		r.place(p.File, p.Problem)

@@ -257,6 +257,9 @@ type Options struct {
 	Sources []string
 	// ReadFile reads a dictionary; os.ReadFile if nil.
 	ReadFile func(name string) ([]byte, error)
+	// Unread leaves keys unread, for rules that are looked at and not put in force:
+	// who sent them must not learn what this machine has.
+	Unread bool
 	// NoTokens, if not empty, says why what tokens stand for can't be kept: rules
 	// that tokenize are problems then.
 	NoTokens string

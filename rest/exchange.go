@@ -132,6 +132,14 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return x.ResponseWriter.Write(p)
 }
 
+// flush sends what is written. Until the next piece nothing is waited for: over
+// HTTP/2 a deadline ends a stream on which nothing is written, too.
+func (x *exchange) flush() error {
+	err := x.control.Flush()
+	_ = x.control.SetWriteDeadline(time.Time{})
+	return err
+}
+
 // Unwrap lets http.ResponseController find what the writer can do.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 

@@ -74,7 +74,7 @@ func (g *generation) send() error {
 	if err := g.page.Send(); err != nil {
 		return err
 	}
-	return g.x.control.Flush()
+	return g.x.flush()
 }
 
 // one takes one answer. Its error ends the stream.

@@ -309,7 +309,7 @@ func (a *answering) events(all [][]byte) error {
 	if _, err := x.Write(out); err != nil {
 		return err
 	}
-	return x.control.Flush()
+	return x.flush()
 }
 
 // fail answers an error, as an event where the answer has begun.

@@ -135,7 +135,7 @@ func (s *Server) compile(files []*pb.PolicyFile) (*policy.Policy, []*pb.PolicyPr
 	}
 	cfg := s.state.Load().cfg
 	options := config.RulesOptions{
-		Analyzer: config.Presidio, Stateless: s.store == nil,
+		Analyzer: config.Presidio, Stateless: s.store == nil, Unread: true,
 		ReadFile: func(path string) ([]byte, error) {
 			if text, ok := texts[filepath.Clean(path)]; ok {
 				return []byte(text), nil

@@ -292,6 +292,24 @@ func TestEachMessageIsAskedAbout(t *testing.T) {
 	}
 }
 
+// TestWhatOnlyObservesIsHeardOfEachMessage: without a decision of its own, which
+// policy has told.
+func TestWhatOnlyObservesIsHeardOfEachMessage(t *testing.T) {
+	r := newRig(t, `guards: [{name: watch, verbs: [infer], models: [seen], deny: x, observe: true}]`)
+	if err := r.stream(t, &pb.ModelInferRequest{ModelName: "seen", Id: "1"}, &pb.ModelInferRequest{ModelName: "other", Id: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	var heard []access.Message
+	for _, m := range r.messages {
+		if m.WouldHave != nil {
+			heard = append(heard, m)
+		}
+	}
+	if len(heard) != 1 || heard[0].ID != "1" || heard[0].Model != "seen" || !slices.Equal(heard[0].WouldHave, []string{"watch"}) || heard[0].Decision != (access.Decision{}) || heard[0].Refused != nil {
+		t.Errorf("the record hears %+v", heard)
+	}
+}
+
 // TestAReloadHoldsForTheNextMessage: a stream that goes on is under the guards of
 // the moment.
 func TestAReloadHoldsForTheNextMessage(t *testing.T) {

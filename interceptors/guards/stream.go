@@ -77,6 +77,9 @@ func (s *stream) ask(set *guard.Set, message *wire.Message, view wire.InferReque
 	s.call.Needs = v.Needs
 	tell(s.call, v)
 	if v.Refused == nil {
+		if len(v.WouldHave) > 0 && s.call.OnMessage != nil {
+			s.call.OnMessage(access.Message{ID: view.ID().String(), Verb: access.Infer, Model: model, WouldHave: v.WouldHave})
+		}
 		return nil
 	}
 	id := view.ID().String()

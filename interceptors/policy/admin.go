@@ -57,8 +57,12 @@ func IsOpen(method string) bool { return method == pb.IdentityService_GetLogin_F
 // byService leaves the decision to the service, on an identity.
 func byService[M any, P message[M]](verb access.Verb) func(*wire.Request) (ask, error) {
 	return func(r *wire.Request) (ask, error) {
-		_, err := wire.Control[M, P](r)
-		return ask{verb: verb, byService: true}, err
+		m, err := wire.Control[M, P](r)
+		a := ask{verb: verb, byService: true}
+		if about, ok := any(m).(interface{ GetId() string }); ok && err == nil {
+			a.object = about.GetId()
+		}
+		return a, err
 	}
 }
 

@@ -61,7 +61,7 @@ func (g *Gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err != nil {
 		return nil, err
 	}
-	call.Verb, call.Model, call.Version = a.verb, a.model, a.version
+	call.Verb, call.Model, call.Version, call.Object = a.verb, a.model, a.version, a.object
 	switch {
 	case a.byService && call.Principal == nil:
 		return nil, nobody()

@@ -20,6 +20,8 @@ import (
 type ask struct {
 	verb           access.Verb
 	model, version string
+	// object is the id that an admin action is about, for the record.
+	object string
 	// byService tells that no more than an identity is asked for here.
 	byService bool
 }
@@ -79,6 +81,8 @@ var modelRules = map[string]rule{
 type streamRule struct {
 	verb       access.Verb
 	perMessage bool
+	// object is the id that an admin action is about, for the record.
+	object string
 	// byService tells that no more than an identity is asked for here.
 	byService bool
 }

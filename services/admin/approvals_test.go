@@ -82,16 +82,16 @@ func TestWhoSeesAndDecides(t *testing.T) {
 		words  string
 		denies access.ErrorKind
 	}{
-		"the requester sees it, can't approve it, and takes it back":    {bob(), "m", true, access.PermissionDenied, "", 0},
-		"somebody else does not know of it":                             {dana(), "m", false, access.NotFound, "not yours to see", access.NotFound},
-		"an approver decides":                                           {carol(), "m", true, 0, "", 0},
-		"a program of an approving group sees it and never decides":     {robot(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
-		"an auditor sees it and does not decide":                        {audra(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
-		"an administrator sees it and does not decide":                  {root(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
-		"a member of the group needs no role beside":                    {somebody("erin", access.User, "bare"), "m", true, 0, "", 0},
-		"a role that denies it takes it from a member":                  {somebody("finn", access.User, "half"), "m", true, access.PermissionDenied, "may not use verb approve", access.PermissionDenied},
-		"a role that denies it elsewhere does not":                      {somebody("finn", access.User, "half"), "a-m", true, 0, "", access.PermissionDenied},
-		"a group of another name is not the group":                      {somebody("gus", access.User, "approvers-not"), "m", false, access.NotFound, "", access.NotFound},
+		"the requester sees it, can't approve it, and takes it back": {bob(), "m", true, access.PermissionDenied, "", 0},
+		"somebody else does not know of it":                          {dana(), "m", false, access.NotFound, "not yours to see", access.NotFound},
+		"an approver decides":                                        {carol(), "m", true, 0, "", 0},
+		"a program of an approving group sees it and never decides":  {robot(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
+		"an auditor sees it and does not decide":                     {audra(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
+		"an administrator sees it and does not decide":               {root(), "m", true, access.PermissionDenied, "", access.PermissionDenied},
+		"a member of the group needs no role beside":                 {somebody("erin", access.User, "bare"), "m", true, 0, "", 0},
+		"a role that denies it takes it from a member":               {somebody("finn", access.User, "half"), "m", true, access.PermissionDenied, "may not use verb approve", access.PermissionDenied},
+		"a role that denies it elsewhere does not":                   {somebody("finn", access.User, "half"), "a-m", true, 0, "", access.PermissionDenied},
+		"a group of another name is not the group":                   {somebody("gus", access.User, "approvers-not"), "m", false, access.NotFound, "", access.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			open(t, func(d *desk) {

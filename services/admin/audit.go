@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -99,6 +101,7 @@ func (s *Service) query(ctx context.Context, call *access.Call, q *pb.RecordQuer
 			return out, refused
 		}
 	}
+	call.Detail = described(q)
 	if q.GetSince() != nil {
 		out.Since = q.GetSince().AsTime()
 	}
@@ -123,6 +126,28 @@ func (s *Service) query(ctx context.Context, call *access.Call, q *pb.RecordQuer
 		err = malformed("query.words has no word that is kept: words have letters or digits, and are not all too short")
 	}
 	return out, err
+}
+
+// described is a query for the record of the reading: all but the words that were
+// looked for in what was said, which may be what nobody is to see.
+func described(q *pb.RecordQuery) string {
+	if q == nil {
+		return "all records"
+	}
+	told := proto.Clone(q).(*pb.RecordQuery)
+	told.Words = nil
+	raw, err := protojson.Marshal(told)
+	var text bytes.Buffer
+	if err == nil {
+		err = json.Compact(&text, raw) // protojson's own spaces are at random
+	}
+	if err != nil {
+		return "" // the query's texts were checked before
+	}
+	if n := len(q.GetWords()); n > 0 {
+		return fmt.Sprintf("%s and %d words", text.String(), n)
+	}
+	return text.String()
 }
 
 // words reads what is one of few words.

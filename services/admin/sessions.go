@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -56,6 +57,7 @@ func (s *Service) killSession(ctx context.Context, call *access.Call, m *pb.Kill
 	if refused != nil {
 		return nil, refused
 	}
+	call.Object, call.Detail = cmp.Or(m.GetSessionId(), m.GetPrincipal()), m.GetReason()
 	o := session.Order{By: session.WhoIs(call.Principal), Session: m.GetSessionId(), Principal: m.GetPrincipal(), For: lasts, Reason: m.GetReason()}
 	switch {
 	case (o.Session == "") == (o.Principal == ""):
@@ -104,7 +106,7 @@ func (s *Service) listEnded(_ context.Context, _ *access.Call, m *pb.ListEndedRe
 	return out, nil
 }
 
-func (s *Service) liftEnded(ctx context.Context, _ *access.Call, m *pb.LiftEndedRequest) (*pb.LiftEndedResponse, error) {
+func (s *Service) liftEnded(ctx context.Context, call *access.Call, m *pb.LiftEndedRequest) (*pb.LiftEndedResponse, error) {
 	if m.GetId() == "" {
 		return nil, malformed("id is missing: the principal, as issuer#subject")
 	}
@@ -114,6 +116,7 @@ func (s *Service) liftEnded(ctx context.Context, _ *access.Call, m *pb.LiftEnded
 	if refused := checkReason(m.GetReason(), ""); refused != nil {
 		return nil, refused
 	}
+	call.Object, call.Detail = m.GetId(), m.GetReason()
 	if err := s.Sessions.Lift(ctx, m.GetId()); err != nil {
 		return nil, err
 	}
