@@ -35,6 +35,10 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	}
 	defer c.Close()
 	ctx = withToken(ctx, s.Token)
+	if s.Mode == Held { // a first call would be held
+		err = m.held(ctx, c)
+		return m.res, err
+	}
 	if err := c.check(ctx); err != nil {
 		return Result{}, fmt.Errorf("first call: %w", err)
 	}

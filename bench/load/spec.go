@@ -35,6 +35,9 @@ const (
 	First Mode = "first"
 	// Idle is Callers streams that have had one answer each and wait.
 	Idle Mode = "idle"
+	// Held is Callers calls that wait for an approver, who agrees to them once they
+	// all do.
+	Held Mode = "held"
 )
 
 // Door says by which protocol calls are made; gRPC if empty.
@@ -56,7 +59,11 @@ type Spec struct {
 	// all that such a model takes.
 	Prompt bool   `json:"prompt,omitempty"`
 	Token  string `json:"token"` // sent as a bearer token with each call
-	Mode   Mode   `json:"mode"`
+	// Console is the address at which an approver with the token Approver agrees, of
+	// mode Held alone.
+	Console  string `json:"console,omitempty"`
+	Approver string `json:"approver,omitempty"`
+	Mode     Mode   `json:"mode"`
 	// Callers share Conns connections evenly.
 	Conns   int `json:"connections"`
 	Callers int `json:"callers"`
@@ -80,6 +87,8 @@ func (s Spec) validate() error {
 		return fmt.Errorf("duration %v is not positive", s.Duration)
 	case s.Mode == Open && s.Rate <= 0:
 		return fmt.Errorf("rate %v is not positive", s.Rate)
+	case s.Mode == Held && s.Console == "":
+		return fmt.Errorf("mode %s needs a console", s.Mode)
 	case (s.Mode == Stream || s.Mode == First || s.Mode == Idle) && s.Ask.Tokens < 1:
 		return fmt.Errorf("mode %s needs tokens", s.Mode)
 	}
@@ -104,4 +113,6 @@ type Result struct {
 	Heap   probe.Heap   `json:"proxy_heap"` // allocated meanwhile
 	// BackendCPU is the backend's processor time meanwhile.
 	BackendCPU time.Duration `json:"backend_cpu_ns"`
+	// Released is how long after an approval the last of the held calls was answered.
+	Released time.Duration `json:"released_ns,omitempty"`
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/bench/scenario"
 	"github.com/sluice-gateway/sluice/bench/target"
@@ -25,7 +26,7 @@ type Bar struct {
 
 // Bars gives the promises that this benchmark can check.
 func Bars() []Bar {
-	return append(proxyBars(), doorBars()...)
+	return slices.Concat(proxyBars(), doorBars(), recordBars())
 }
 
 // proxyBars compare Sluice with what else may stand in its place.
@@ -68,6 +69,27 @@ func doorBars() []Bar {
 		{"TGI: p50 µs added to the first token", scenario.First, P50, tgi, "", 2000, target.VLLM},
 		{"TGI: CPU per token, as fast as they go", scenario.Tokens, CPU, tgi, target.Sluice, 1.5, ""},
 		{"TGI: CPU per paced token", scenario.Paced, CPU, tgi, target.Sluice, 1.5, ""},
+	}
+}
+
+// recordBars compare Sluice that records, guards and holds with one that does not.
+func recordBars() []Bar {
+	const audit, said, guard, off = target.SluiceAudit, target.SluicePayloads, target.SluiceGuard, target.Sluice
+	return []Bar{
+		{"recorded: CPU µs added to a small infer, 16 callers", scenario.Small16, CPU, audit, "", 20, off},
+		{"recorded: CPU µs added to a small infer, 1 caller", scenario.Small1, CPU, audit, "", 20, off},
+		{"recorded: CPU per small infer, 16 callers", scenario.Small16, CPU, audit, target.Pipe, 1, ""},
+		{"recorded: CPU per 16 MiB infer", scenario.MiB16, CPU, audit, target.Pipe, 1.1, ""},
+		{"recorded: CPU per token, as fast as they go", scenario.Tokens, CPU, audit, target.Pipe, 1.25, ""},
+		{"recorded: CPU per paced token", scenario.Paced, CPU, audit, target.Pipe, 1.25, ""},
+		{"payloads: CPU µs added to a token, as fast as they go", scenario.Tokens, CPU, said, "", 2, audit},
+		{"payloads: CPU µs added to a paced token", scenario.Paced, CPU, said, "", 2, audit},
+		{"guard on parameters: CPU µs added to a small infer, 16 callers", scenario.Small16, CPU, guard, "", 5, off},
+		{"guard on parameters: CPU µs added to a small infer, 1 caller", scenario.Small1, CPU, guard, "", 5, off},
+		{"guard on other models: CPU per small infer, 16 callers", scenario.Small16, CPU, target.SluiceUnguard, off, 1.05, ""},
+		{"guard on other models: CPU per token, as fast as they go", scenario.Tokens, CPU, target.SluiceUnguard, off, 1.05, ""},
+		{"KiB of a held call", scenario.Held, KiBPerIdle, target.SluiceHold, "", 64, ""},
+		{"ms from an approval to the last of 1000 answers", scenario.Held, ReleasedMs, target.SluiceHold, "", 2000, ""},
 	}
 }
 

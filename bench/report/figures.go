@@ -18,7 +18,8 @@ type Figures struct {
 	PeakMiB    float64 // resident memory at its peak, less that before the first connection
 	Allocs     float64 // heap allocations per unit
 	AllocBytes float64
-	KiBPerIdle float64 // resident memory per waiting stream
+	KiBPerIdle float64 // resident memory per waiting stream or held call
+	ReleasedMs float64 // from an approval to the last answer
 	Errors     float64
 }
 
@@ -48,6 +49,7 @@ func NewFigures(s scenario.Scenario, r load.Result) Figures {
 		Allocs:     per(float64(r.Heap.Mallocs)),
 		AllocBytes: per(float64(r.Heap.Bytes)),
 		KiBPerIdle: math.NaN(),
+		ReleasedMs: math.NaN(),
 		Errors:     float64(r.Errors),
 	}
 	if r.Idle.RSS > 0 {
@@ -57,6 +59,9 @@ func NewFigures(s scenario.Scenario, r load.Result) Figures {
 		f.Rate, f.CPU, f.BackendCPU, f.Allocs, f.AllocBytes = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
 		f.P50, f.P90, f.P99, f.P999 = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 		f.KiBPerIdle = per((float64(r.After.RSS) - float64(r.Before.RSS)) / bytesPerKiB)
+	}
+	if s.Held() {
+		f.ReleasedMs = float64(r.Released.Microseconds()) / 1000
 	}
 	return f
 }
@@ -70,7 +75,7 @@ type Metric struct {
 // Metrics gives the figures that a table shows, in its order.
 func Metrics(s scenario.Scenario) []Metric {
 	if s.Idle() {
-		return []Metric{KiBPerIdle, PeakMiB}
+		return []Metric{KiBPerIdle, PeakMiB, ReleasedMs}
 	}
 	unit := "call"
 	if s.Tokens() {
@@ -96,4 +101,5 @@ var (
 	P50        = Metric{"p50_us", "p50 µs", func(f Figures) float64 { return f.P50 }}
 	PeakMiB    = Metric{"peak_mib", "peak − idle MiB", func(f Figures) float64 { return f.PeakMiB }}
 	KiBPerIdle = Metric{"kib_per_stream", "KiB/stream", func(f Figures) float64 { return f.KiBPerIdle }}
+	ReleasedMs = Metric{"released_ms", "all ms", func(f Figures) float64 { return f.ReleasedMs }}
 )

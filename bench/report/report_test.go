@@ -328,6 +328,41 @@ func TestBarsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// What a record adds is of microseconds; a call that waits, of memory and of the
+// time to its release.
+func TestJudgeRecordsAndHeldCalls(t *testing.T) {
+	r := &report.Run{Rounds: 1, Scenarios: []scenario.Scenario{find(t, scenario.Small16), find(t, scenario.Held)}}
+	add := func(scenario, target string, res load.Result) {
+		r.Cells = append(r.Cells, report.Cell{Scenario: scenario, Target: target, Result: res})
+	}
+	add(scenario.Small16, target.Sluice, result(60, 1))
+	add(scenario.Small16, target.SluiceAudit, result(75, 1))
+	add(scenario.Small16, target.SluiceGuard, result(66, 1))
+	held := result(1, 1)
+	held.Released = 2500 * time.Millisecond
+	add(scenario.Held, target.SluiceHold, held)
+	got := map[string]report.Held{}
+	for _, h := range r.Judge() {
+		got[h.Bar.What] = h
+	}
+	for what, want := range map[string]struct {
+		value float64
+		met   bool
+	}{
+		"recorded: CPU µs added to a small infer, 16 callers":            {15, true},
+		"guard on parameters: CPU µs added to a small infer, 16 callers": {6, false},
+		"KiB of a held call":                              {40 * 1024 / 1000.0, true},
+		"ms from an approval to the last of 1000 answers": {2500, false},
+	} {
+		if h := got[what]; !near(h.Value.Median, want.value) || h.Met != want.met {
+			t.Errorf("%s: %v, met %v", what, h.Value.Median, h.Met)
+		}
+	}
+	if len(got) != 4 {
+		t.Errorf("judged %v", got)
+	}
+}
+
 func TestThisMachine(t *testing.T) {
 	m := report.ThisMachine(time.Now())
 	if m.Cores < 1 || m.Go == "" || m.When.IsZero() {

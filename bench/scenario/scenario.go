@@ -20,6 +20,7 @@ const (
 	First   = "first-token"
 	Open    = "open"
 	Idle    = "idle-streams"
+	Held    = "held-calls"
 )
 
 // Model is the one model that the benchmark calls.
@@ -27,7 +28,9 @@ const Model = "bench"
 
 const (
 	smallBytes = 128
-	mib        = 1 << 20
+	// HeldInput is the size of the requests that have to wait for an approver.
+	HeldInput = 256
+	mib       = 1 << 20
 	// longFactor makes the measurement longer in which calls are few.
 	longFactor = 3
 	// MaxOutput is the largest tensor that a scenario asks for.
@@ -45,8 +48,11 @@ type Scenario struct {
 // Tokens tells whether the scenario counts tokens, not calls.
 func (s Scenario) Tokens() bool { return s.Spec.Mode == load.Stream }
 
-// Idle tells whether the scenario is about streams that wait.
-func (s Scenario) Idle() bool { return s.Spec.Mode == load.Idle }
+// Idle tells whether the scenario is about calls that wait.
+func (s Scenario) Idle() bool { return s.Spec.Mode == load.Idle || s.Held() }
+
+// Held tells whether they wait for an approver.
+func (s Scenario) Held() bool { return s.Spec.Mode == load.Held }
 
 // All gives the scenarios, each measured for duration after warmup.
 func All(warmup, duration time.Duration) []Scenario {
@@ -90,6 +96,10 @@ func All(warmup, duration time.Duration) []Scenario {
 		{
 			Idle, "1000 streams on 8 connections that have had one token each and wait",
 			load.Spec{Mode: load.Idle, Conns: 8, Callers: 1000, Ask: tokens(1, 0)},
+		},
+		{
+			Held, "1000 small infers on 8 connections that wait for one approval; all ms is from the approver's call to the last answer",
+			load.Spec{Mode: load.Held, Conns: 8, Callers: 1000, Ask: infer(HeldInput)},
 		},
 	}
 	for i := range all {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"github.com/sluice-gateway/sluice/bench/scenario"
 )
 
 //go:embed templates
@@ -38,11 +40,16 @@ type Config struct {
 
 	BackendHost string
 	BackendPort int
-	MetricsPort int // Sluice's, as the next four
+	MetricsPort int // Sluice's, as all up to LLM
 	RESTPort    int
+	ConsolePort int
 	REST        bool   // the REST door is open
 	Kind        string // the type of its backend
 	HTTP        bool   // which speaks HTTP, at LLM
+	Audit       bool   // calls are recorded
+	Payloads    bool   // and what they say, masked
+	Guarded     string // models with a guard on parameters, as a pattern
+	Hold        bool   // calls with an input of HeldInput wait for an approver
 	LLM         string
 	ExtProcPort int
 
@@ -51,8 +58,8 @@ type Config struct {
 	JWT, RBAC, ExtProc, ExtProcAnswers bool
 
 	// The issuer of the token, what it is meant for, the file of its keys, and
-	// the group whose members may infer.
-	Issuer, Audience, JWKS, Group string
+	// the groups whose members may infer and approve.
+	Issuer, Audience, JWKS, Group, Approvers string
 }
 
 // MaxStreams is for the templates.
@@ -79,6 +86,17 @@ func (c Config) RESTAddress() string {
 	}
 	return net.JoinHostPort(c.Host, fmt.Sprint(c.RESTPort))
 }
+
+// ConsoleAddress is where Sluice's own API listens, if anybody asks it.
+func (c Config) ConsoleAddress() string {
+	if !c.Hold {
+		return "off"
+	}
+	return net.JoinHostPort(c.Host, fmt.Sprint(c.ConsolePort))
+}
+
+// HeldInput is for the templates.
+func (Config) HeldInput() int { return scenario.HeldInput }
 
 // backend is where the backend listens.
 func (c Config) backend() string { return net.JoinHostPort(c.BackendHost, fmt.Sprint(c.BackendPort)) }

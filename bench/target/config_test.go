@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -129,9 +130,44 @@ func TestTakes(t *testing.T) {
 		{SluiceTGI, scenario.Small16, false},
 		{VLLM, scenario.Tokens, false},
 		{EnvoyExtProc, scenario.Idle, false},
+		{SluiceHold, scenario.Held, true},
+		{SluiceHold, scenario.Small16, false},
+		{Sluice, scenario.Held, false},
+		{SluiceAudit, scenario.Paced, true},
 	} {
 		if got := byName(t, tt.target).Takes(tt.scenario); got != tt.want {
 			t.Errorf("%s in %s: %v", tt.target, tt.scenario, got)
+		}
+	}
+}
+
+// What is on is all in which two of them differ.
+func TestMoreOfSluice(t *testing.T) {
+	const (
+		off, on, said = `audit: { sqlite: "off" }`, "audit: { sqlite: audit.db }", "payloads: masked"
+		guards, other = `models: ["bench"], when:`, `models: ["prod-*"], when:`
+		holds, store  = "approve: { by: [", "store:"
+	)
+	for name, want := range map[string][]string{
+		Sluice:         {off},
+		SluiceAudit:    {on},
+		SluicePayloads: {said, store, "masking:"},
+		SluiceGuard:    {off, guards},
+		SluiceUnguard:  {off, other},
+		SluiceHold:     {off, holds, store},
+	} {
+		l := newKind(t, name)
+		text := rendered(t, l, "sluice.yaml") + rendered(t, l, "policy.yaml")
+		for _, part := range []string{off, on, said, guards, other, holds, store, "masking:"} {
+			if strings.Contains(text, part) != slices.Contains(want, part) {
+				t.Errorf("%s: %q there: %v\n%s", name, part, strings.Contains(text, part), text)
+			}
+		}
+		if (l.ConsoleAddress() == "off") != (name != SluiceHold) {
+			t.Errorf("%s: its own API at %s", name, l.ConsoleAddress())
+		}
+		if _, err := os.Stat(filepath.Join(l.Config.Dir, "sluice.key")); (err == nil) != (name == SluicePayloads) {
+			t.Errorf("%s: a key: %v", name, err)
 		}
 	}
 }

@@ -15,11 +15,13 @@ import (
 
 // Identity is the one caller of the benchmark, and whoever vouches for it.
 type Identity struct {
-	Issuer, Audience, Group string
-	JWKS                    string // file of the issuer's public keys
-	Token                   string // good for a day
-	// Stranger is a token as good, of somebody who is not in Group.
-	Stranger string
+	Issuer, Audience, Group, Approvers string
+
+	JWKS  string // file of the issuer's public keys
+	Token string // good for a day
+	// Stranger is a token as good, of somebody who is not in Group; Approver that
+	// of somebody in Approvers.
+	Stranger, Approver string
 }
 
 const (
@@ -33,7 +35,7 @@ const (
 // put into an access token.
 func NewIdentity(dir string, now time.Time) (*Identity, error) {
 	id := &Identity{
-		Issuer: "https://issuer.bench.example", Audience: "sluice", Group: "ml-users",
+		Issuer: "https://issuer.bench.example", Audience: "sluice", Group: "ml-users", Approvers: "ml-approvers",
 		JWKS: filepath.Join(dir, "jwks.json"),
 	}
 	key, err := rsa.GenerateKey(rand.Reader, keyBits)
@@ -49,14 +51,18 @@ func NewIdentity(dir string, now time.Time) (*Identity, error) {
 	if err := os.WriteFile(id.JWKS, keys, 0o644); err != nil {
 		return nil, err
 	}
-	if id.Token, err = id.sign(key, now, "everyone", id.Group); err != nil {
+	const caller, other = "7c1f2f0a-bench", "5b7e19d3-bench"
+	if id.Token, err = id.sign(key, now, caller, "everyone", id.Group); err != nil {
 		return nil, err
 	}
-	id.Stranger, err = id.sign(key, now, "everyone", "others")
+	if id.Approver, err = id.sign(key, now, other, "everyone", id.Approvers); err != nil {
+		return nil, err
+	}
+	id.Stranger, err = id.sign(key, now, caller, "everyone", "others")
 	return id, err
 }
 
-func (id *Identity) sign(key *rsa.PrivateKey, now time.Time, groups ...string) (string, error) {
+func (id *Identity) sign(key *rsa.PrivateKey, now time.Time, subject string, groups ...string) (string, error) {
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: keyID}},
 		(&jose.SignerOptions{}).WithType("JWT"))
@@ -64,7 +70,7 @@ func (id *Identity) sign(key *rsa.PrivateKey, now time.Time, groups ...string) (
 		return "", fmt.Errorf("signer: %w", err)
 	}
 	return jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: id.Issuer, Subject: "7c1f2f0a-bench", Audience: jwt.Audience{id.Audience},
+		Issuer: id.Issuer, Subject: subject, Audience: jwt.Audience{id.Audience},
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(tokenLife)), ID: "bench",
 	}).Claims(map[string]any{
 		"groups": groups,

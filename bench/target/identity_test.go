@@ -55,6 +55,9 @@ func TestStrangerIsNotInTheGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if id.Approver == id.Token || id.Approver == "" {
+		t.Error("the approver is the caller")
+	}
 	token, err := jwt.ParseSigned(id.Stranger, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/sluice-gateway/sluice/bench/load"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
 // launcher is a target being started.
@@ -40,9 +41,9 @@ func newLauncher(t Target, s Setting) (*launcher, error) {
 		Host:  "127.0.0.1", Dir: dir, Root: os.Geteuid() == 0, CPUs: s.CPUs,
 		BackendHost: host, BackendPort: backendPort,
 		Issuer: s.Identity.Issuer, Audience: s.Identity.Audience,
-		JWKS: s.Identity.JWKS, Group: s.Identity.Group, LLM: s.LLM,
+		JWKS: s.Identity.JWKS, Group: s.Identity.Group, Approvers: s.Identity.Approvers, LLM: s.LLM,
 	}
-	for _, port := range []*int{&c.Port, &c.MetricsPort, &c.RESTPort, &c.ExtProcPort} {
+	for _, port := range []*int{&c.Port, &c.MetricsPort, &c.RESTPort, &c.ConsolePort, &c.ExtProcPort} {
 		if *port, err = freePort(); err != nil {
 			return nil, err
 		}
@@ -84,8 +85,15 @@ func pipe(l *launcher) error {
 func sluice(with Config) func(*launcher) error {
 	return func(l *launcher) error {
 		l.Kind, l.HTTP, l.REST = with.Kind, with.HTTP, with.REST
+		l.Audit, l.Payloads, l.Guarded, l.Hold = with.Audit, with.Payloads, with.Guarded, with.Hold
 		if _, err := l.render("policy.yaml"); err != nil {
 			return err
+		}
+		if l.Payloads {
+			path := filepath.Join(l.Config.Dir, "sluice.key")
+			if err := os.WriteFile(path, []byte(secret.NewKey()), 0o600); err != nil {
+				return err
+			}
 		}
 		path, err := l.render("sluice.yaml")
 		if err != nil {

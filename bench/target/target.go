@@ -30,6 +30,13 @@ const (
 	VLLM       = "vllm" // the server itself, without Sluice
 	SluiceVLLM = "sluice-vllm"
 	SluiceTGI  = "sluice-tgi"
+
+	// Sluice with more of it on.
+	SluiceAudit    = "sluice-audit"
+	SluicePayloads = "sluice-payloads"
+	SluiceGuard    = "sluice-guard"
+	SluiceUnguard  = "sluice-guard-elsewhere"
+	SluiceHold     = "sluice-hold"
 )
 
 // Target is one way from the load generator to the backend.
@@ -95,15 +102,43 @@ func All() []Target {
 			Name: SluiceTGI, Does: "the same as sluice, before a double of TGI", Prompt: true,
 			needs: []string{"sluice"}, launch: sluice(Config{Kind: "tgi", HTTP: true}), only: generated,
 		},
+		{
+			Name: SluiceAudit, Does: "the same as sluice, and calls are recorded in SQLite", needs: []string{"sluice"},
+			launch: sluice(Config{Kind: "triton", Audit: true}),
+			only:   []string{scenario.Small1, scenario.Small16, scenario.MiB16, scenario.Tokens, scenario.Paced},
+		},
+		{
+			Name: SluicePayloads, Does: "the same as sluice-audit, with all that is said, masked", needs: []string{"sluice"},
+			launch: sluice(Config{Kind: "triton", Audit: true, Payloads: true}),
+			only:   []string{scenario.Small16, scenario.Tokens, scenario.Paced},
+		},
+		{
+			Name: SluiceGuard, Does: "the same as sluice, and a guard looks at each request's parameters", needs: []string{"sluice"},
+			launch: sluice(Config{Kind: "triton", Guarded: scenario.Model}), only: guarded,
+		},
+		{
+			Name: SluiceUnguard, Does: "the same as sluice, with that guard on other models", needs: []string{"sluice"},
+			launch: sluice(Config{Kind: "triton", Guarded: "prod-*"}), only: guarded,
+		},
+		{
+			Name: SluiceHold, Does: "calls wait for an approver, in a store in SQLite", needs: []string{"sluice"},
+			launch: sluice(Config{Kind: "triton", Hold: true}), only: []string{scenario.Held},
+		},
 	}
 }
+
+// guarded are the scenarios whose requests are small enough for a guard to show.
+var guarded = []string{scenario.Small1, scenario.Small16, scenario.Tokens}
 
 // generated are the scenarios of servers that stream text.
 var generated = []string{scenario.Tokens, scenario.Paced, scenario.First}
 
 // Takes tells whether t has a turn in the scenario.
-func (t Target) Takes(scenario string) bool {
-	return t.Cannot(scenario) == "" && (len(t.only) == 0 || slices.Contains(t.only, scenario))
+func (t Target) Takes(name string) bool {
+	if len(t.only) == 0 {
+		return t.Cannot(name) == "" && name != scenario.Held // which needs somebody who holds
+	}
+	return slices.Contains(t.only, name)
 }
 
 // needsHalfClose is what a buffered body cannot do.
@@ -140,6 +175,7 @@ type Setting struct {
 // Running is a target that answers.
 type Running struct {
 	Address string
+	Console string     // where Sluice's own API answers, if it does
 	Probe   probe.Spec // without processes for [Direct]
 	procs   []*process
 	dir     string
@@ -154,7 +190,7 @@ func Start(ctx context.Context, t Target, s Setting) (*Running, error) {
 	}
 	r := &Running{Address: l.door(t), dir: l.Config.Dir}
 	err = t.launch(l)
-	r.procs = l.procs
+	r.procs, r.Console = l.procs, l.ConsoleAddress()
 	if err == nil {
 		err = waitReady(ctx, l.procs, func(ctx context.Context) error { return s.Ready(ctx, t, r.Address) })
 	}

@@ -168,6 +168,7 @@ func (b *bench) measure(ctx context.Context, s scenario.Scenario, t target.Targe
 		spec := s.Spec
 		spec.Address, spec.Token = running.Address, b.setting.Identity.Token
 		spec.Door, spec.Prompt = t.Door, t.Prompt
+		spec.Console, spec.Approver = running.Console, b.setting.Identity.Approver
 		spec.Proxy, spec.Backend = running.Probe, probe.Spec{PIDs: b.backend.Probe.PIDs}
 		cell.Result, err = loadProcess(ctx, b.self, b.loadCores, spec)
 		if err == nil && cell.Result.Calls+cell.Result.Tokens+cell.Result.Errors == 0 && !b.smoke {
@@ -196,6 +197,8 @@ func progress(s scenario.Scenario, c report.Cell, rounds int) string {
 		return head + "FAILED: " + c.Failed
 	case c.Result.Errors > 0:
 		return head + fmt.Sprintf("%d ERRORS: %s", c.Result.Errors, c.Result.FirstError)
+	case s.Held():
+		return head + fmt.Sprintf("%8.1f KiB a call  all released in %.0f ms", f.KiBPerIdle, f.ReleasedMs)
 	case s.Idle():
 		return head + fmt.Sprintf("%8.1f KiB a stream", f.KiBPerIdle)
 	default:
