@@ -81,8 +81,6 @@ var modelRules = map[string]rule{
 type streamRule struct {
 	verb       access.Verb
 	perMessage bool
-	// object is the id that an admin action is about, for the record.
-	object string
 	// byService tells that no more than an identity is asked for here.
 	byService bool
 }
