@@ -1,0 +1,189 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluice-gateway/sluice/audit"
+)
+
+const (
+	// lockWait is how long dropping a day waits for who reads or writes it; it is tried
+	// again with the next pruning.
+	lockWait = "2s"
+	// lag is how many days a replica's records wait for those of other replicas, to be
+	// dropped together with them; then they are deleted one by one.
+	lag = 2
+)
+
+// Old is [audit.Pruner]'s.
+func (l *Log) Old(ctx context.Context, replica string, before time.Time) (to uint64, err error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	states, err := l.replicas(ctx, replica)
+	if err != nil || replica == "" || len(states) == 0 {
+		return 0, err
+	}
+	w := walk{Log: l, query: new(audit.Query), replica: states[0]}
+	if w.spans, err = l.spans(ctx, w.id); err != nil {
+		return 0, err
+	}
+	first, err := w.reach(ctx, before.UnixMicro())
+	if err != nil || first < always {
+		return uint64(max(first, 0)), err
+	}
+	rows, err := l.pool.Query(ctx, "SELECT first, n, leaves, body FROM sluice_audit_head WHERE replica = $1 ORDER BY first", w.id)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := readHead(rows, replica)
+	to = uint64(w.size)
+	for i := range entries {
+		if !entries[i].Record.Time.Before(before) {
+			return entries[i].Place, err
+		}
+		to = entries[i].Place + 1
+	}
+	return min(to, uint64(w.size)), err
+}
+
+// Prune is [audit.Pruner]'s. Old records are not found any more from now on. They
+// leave the disk with their day, as soon as all that is in its tables is old.
+func (l *Log) Prune(ctx context.Context, replica string, to uint64) (pruned int, err error) {
+	pruned, err = l.pruneTo(ctx, replica, to)
+	if err != nil {
+		return pruned, err
+	}
+	return pruned, l.sweep(ctx, replica)
+}
+
+func (l *Log) pruneTo(ctx context.Context, replica string, to uint64) (pruned int, err error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	w := l.writer(replica)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.ready(ctx); err != nil {
+		return 0, err
+	}
+	p := w.at
+	if to = min(to, p.size); to <= p.first {
+		return 0, nil
+	}
+	pruned, p.first = int(to-p.first), to
+	err = pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
+		var b pgx.Batch
+		b.Queue("UPDATE sluice_audit_replica SET first = $3 WHERE id = $1 AND size = $2", p.id, p.size, p.first)
+		// A batch of which some is old stays; its hashes are needed in any case.
+		b.Queue("INSERT INTO sluice_audit_leaf (replica, first, n, leaves) SELECT replica, first, n, leaves FROM sluice_audit_head WHERE replica = $1 AND first + n <= $2", p.id, to)
+		b.Queue("DELETE FROM sluice_audit_head WHERE replica = $1 AND first + n <= $2", p.id, to)
+		b.Queue("UPDATE sluice_audit_replica SET sealed = coalesce((SELECT min(first) FROM sluice_audit_head WHERE replica = $1), size) WHERE id = $1", p.id)
+		// The last one of those before says all that they do.
+		b.Queue("DELETE FROM sluice_audit_checkpoint WHERE replica = $1 AND size < (SELECT max(size) FROM sluice_audit_checkpoint WHERE replica = $1 AND size <= $2)", p.id, to)
+		results := tx.SendBatch(ctx, &b)
+		tag, err := results.Exec()
+		if err == nil && tag.RowsAffected() != 1 {
+			err = fmt.Errorf("%w: another process writes to the log of %s", audit.ErrOutOfOrder, replica)
+		}
+		return errors.Join(err, results.Close())
+	})
+	if err == nil {
+		err = w.load(ctx) // of a batch of which some is old all stays
+	}
+	if err != nil {
+		w.drop()
+		return 0, err
+	}
+	return pruned, nil
+}
+
+// sweep drops the days in which everything is old.
+func (l *Log) sweep(ctx context.Context, replica string) error {
+	states, err := l.replicas(ctx, replica)
+	if err != nil || len(states) == 0 {
+		return err
+	}
+	me := states[0]
+	spans, err := l.spans(ctx, me.id)
+	if err != nil {
+		return err
+	}
+	for i, s := range spans {
+		end := me.sealed
+		if i+1 < len(spans) {
+			end = spans[i+1].first
+		}
+		if end > me.first || ctx.Err() != nil {
+			break
+		}
+		late := i+lag < len(spans)
+		if err := l.dropDay(ctx, me.id, s.day, late); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// dropDay drops a day's tables if nothing in them is kept any more, or deletes what
+// is a replica's if it is late.
+func (l *Log) dropDay(ctx context.Context, id int32, day time.Time, late bool) error {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2)", lockWait, int64(tableLock)); err != nil {
+			return err
+		}
+		// First without a lock that would hold up others, then with one.
+		for _, locked := range []bool{false, true} {
+			if locked {
+				for _, table := range daily {
+					if _, err := tx.Exec(ctx, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+						return err
+					}
+				}
+			}
+			var needed bool
+			err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM sluice_audit_segment s JOIN sluice_audit_replica r ON r.id = s.replica WHERE s.day = $1 AND s.first + s.n > r.first)
+				OR EXISTS (SELECT 1 FROM sluice_audit_replica r WHERE r.day <= $1 AND r.size > greatest(r.sealed, r.first))`, day).Scan(&needed)
+			if err != nil {
+				return err
+			}
+			if needed {
+				return deleteOwn(ctx, tx, id, day, late && !locked)
+			}
+		}
+		for _, table := range daily {
+			if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+partName(table, day)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, "DELETE FROM sluice_audit_day WHERE day = $1", day)
+		return err
+	})
+	if refused(err, "55P03") { // somebody reads or writes for longer
+		l.log.LogAttrs(ctx, slog.LevelInfo, "old audit records stay until the next time: their tables are in use", slog.String("day", day.Format(time.DateOnly)))
+		return nil
+	}
+	if err == nil {
+		l.days.Delete(day)
+	}
+	return err
+}
+
+// deleteOwn deletes one replica's records of a day that others still need.
+func deleteOwn(ctx context.Context, tx pgx.Tx, id int32, day time.Time, late bool) error {
+	if !late {
+		return nil
+	}
+	for _, table := range append([]string{"sluice_audit_day"}, daily...) {
+		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE replica = $1 AND day = $2", id, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}

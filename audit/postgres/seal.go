@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluice-gateway/sluice/audit"
+)
+
+// segment is one that is about to be written.
+type segment struct {
+	day                   time.Time
+	first, low, top, high int64
+	entries               []audit.Entry
+}
+
+// seal makes a segment of entries, which follow the one before.
+func (t *transaction) seal(day time.Time, entries []audit.Entry) {
+	s := segment{day: day, first: int64(entries[0].Place), entries: entries}
+	s.low = entries[0].Record.Time.UnixMicro()
+	s.top = s.low
+	for i := range entries {
+		at := entries[i].Record.Time.UnixMicro()
+		s.low, s.top = min(s.low, at), max(s.top, at)
+	}
+	t.back = max(t.back, t.high-s.low)
+	t.high = max(t.high, s.top)
+	s.high = t.high
+	t.sealed = uint64(s.first) + uint64(len(entries))
+	t.seals = append(t.seals, s)
+}
+
+// table is one that is copied to.
+type table struct {
+	name    string
+	columns []string
+	rows    [][]any
+}
+
+// copies writes what there is much of.
+func (t *transaction) copies(ctx context.Context) error {
+	segments := table{name: "sluice_audit_segment", columns: []string{"first", "low", "top", "high", "day", "replica", "n", "body"}}
+	terms := table{name: "sluice_audit_term", columns: []string{"key", "first", "day", "replica", "at"}}
+	calls := table{name: "sluice_audit_call", columns: []string{"first", "day", "replica", "filter"}}
+	leaves := table{name: "sluice_audit_leaf", columns: []string{"replica", "first", "n", "leaves"}}
+	payloads := table{name: "sluice_audit_payload", columns: []string{"seq", "day", "replica", "id", "key", "words", "body"}}
+	for _, s := range t.seals {
+		hashes, body := pack(s.entries)
+		segments.rows = append(segments.rows, []any{s.first, s.low, s.top, s.high, s.day, t.id, int32(len(s.entries)), t.w.compress.EncodeAll(body, nil)})
+		calls.rows = append(calls.rows, []any{s.first, s.day, t.id, newFilter(s.entries)})
+		leaves.rows = append(leaves.rows, []any{t.id, s.first, int32(len(s.entries)), hashes})
+		for _, p := range termsOf(s.entries) {
+			terms.rows = append(terms.rows, []any{p.key, s.first, s.day, t.id, p.at})
+		}
+	}
+	for _, e := range t.fresh {
+		if p := e.Payload; p != nil {
+			payloads.rows = append(payloads.rows, []any{int64(e.Record.Seq), t.day, t.id, p.ID, p.Key, packWords(p.Words), append([]byte{}, p.Body...)})
+		}
+	}
+	for _, to := range []table{segments, terms, calls, payloads, leaves} {
+		if len(to.rows) == 0 {
+			continue
+		}
+		if _, err := t.tx.CopyFrom(ctx, pgx.Identifier{to.name}, to.columns, pgx.CopyFromRows(to.rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
