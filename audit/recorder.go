@@ -174,6 +174,23 @@ func (r *Recorder) restore(ctx context.Context) error {
 		return err
 	}
 	r.signed = max(mine.Last.Size, remembered.Size)
+	return r.pruned(ctx, mine)
+}
+
+// pruned looks at what was not signed when the process before ended. What says that
+// records were pruned is never among it: the checkpoint is written with it.
+func (r *Recorder) pruned(ctx context.Context, mine State) error {
+	if mine.Size <= r.signed {
+		return nil
+	}
+	for found, err := range r.o.Log.Search(ctx, Query{Replica: r.Replica(), Kinds: []Kind{KindPrune}, Limit: 1}) {
+		if err != nil {
+			return nil // which a verification tells of
+		}
+		if found.Place >= r.signed {
+			return fmt.Errorf("%w (record %d speaks of pruning, and is not signed)", errChanged, found.Place)
+		}
+	}
 	return nil
 }
 

@@ -37,7 +37,8 @@ const (
 	Rewritten Fault = "rewritten"
 	// Hashes: a stored hash is not the one that was signed; its record is.
 	Hashes Fault = "hashes changed"
-	// Unsigned: a checkpoint is not signed by the log's key, or its key is not known.
+	// Unsigned: a checkpoint is not signed by the log's key, or its key is not known, or
+	// there is none.
 	Unsigned Fault = "not signed"
 	// Vanished: a log that another one's checkpoint names is not there.
 	Vanished Fault = "vanished"
@@ -123,6 +124,13 @@ func Verify(ctx context.Context, e Evidence, o VerifyOptions) (*Report, error) {
 		there[s.Replica] = true
 		if err := v.log(ctx, s); err != nil {
 			return nil, err
+		}
+	}
+	if len(states) == 0 { // an empty file is no log
+		for name := range v.keys {
+			if v.trusted[name] == nil {
+				v.found(Finding{Replica: name, Fault: Vanished, Detail: "its key is there, and of no log a record"})
+			}
 		}
 	}
 	for origin, anchors := range v.trusted {

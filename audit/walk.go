@@ -21,11 +21,14 @@ type walk struct {
 	tree       merkle.Tree
 	// other is the tree of what the records say, where that is not what the leaves
 	// say; nil while both are the same.
-	other     *merkle.Tree
-	unlike    []Finding // of records unlike their leaves, until a checkpoint tells which of the two was changed
-	signed    uint64
-	prunedTo  uint64
-	rewritten bool
+	other  *merkle.Tree
+	unlike []Finding // of records unlike their leaves, until a checkpoint tells which of the two was changed
+	signed uint64
+	// prunedTo is how far records were pruned by what is signed, says by what is not
+	// signed yet: anybody could have written that.
+	prunedTo, says uint64
+	claimed        bool // there is a checkpoint, whatever it is worth
+	rewritten      bool
 }
 
 // pull reads the next record.
@@ -49,7 +52,7 @@ func (w *walk) pullCheckpoint() error {
 	c, err, ok := w.checkpoints()
 	w.checkpoint = nil
 	if ok && err == nil {
-		w.checkpoint = &c
+		w.checkpoint, w.claimed = &c, true
 	}
 	return err
 }
@@ -91,8 +94,8 @@ func (w *walk) leaf(leaf merkle.Hash) error {
 func (w *walk) compare(leaf merkle.Hash) merkle.Hash {
 	r := w.record
 	is := merkle.Leaf(r.Bytes)
-	if to := prunedTo(r.Record); is == leaf && to > w.prunedTo {
-		w.prunedTo = to
+	if is == leaf {
+		w.says = max(w.says, prunedTo(r.Record))
 	}
 	if is != leaf {
 		f := Finding{Replica: w.state.Replica, Fault: Edited, First: r.Place, Last: r.Place}
@@ -157,6 +160,7 @@ func (w *walk) compareCheckpoint(size uint64, root merkle.Hash) {
 	switch {
 	case root == s.Root:
 		w.tell("")
+		w.prunedTo = w.says
 	case w.other != nil && w.other.Root() == s.Root:
 		w.tell(Hashes)
 	case !w.rewritten:
@@ -187,8 +191,11 @@ func (w *walk) end(grown uint64) error {
 	size := w.tree.Size()
 	w.tell("")
 	w.sum.Unsigned = size - min(w.signed, size)
+	if !w.claimed && size > 0 && len(w.keys) > 0 {
+		w.found(Finding{Replica: w.state.Replica, Fault: Unsigned, Last: size - 1, Detail: "it has no checkpoint, and its first record was written with one"})
+	}
 	if w.state.First > w.prunedTo {
-		w.found(Finding{Replica: w.state.Replica, Fault: Dropped, First: w.prunedTo, Last: w.state.First - 1, Detail: "the log does not say that they were pruned"})
+		w.found(Finding{Replica: w.state.Replica, Fault: Dropped, First: w.prunedTo, Last: w.state.First - 1, Detail: "no signed record says that they were pruned"})
 	}
 	if w.record != nil && w.record.Place >= grown || w.state.Size > size {
 		w.found(Finding{Replica: w.state.Replica, Fault: Hashes, First: size, Last: max(w.state.Size, size+1) - 1, Detail: "there are none"})

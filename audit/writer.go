@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit/merkle"
@@ -97,7 +98,7 @@ func (r *Recorder) take() []item {
 // succeeds, the log is broken, or it is stopped and the time for that is over.
 func (r *Recorder) pass(stopping bool) (more bool) {
 	batch := r.take()
-	due := r.due(len(batch), stopping)
+	due := r.due(batch, stopping)
 	if len(batch) == 0 && !due && !r.unsynced() {
 		return false
 	}
@@ -140,13 +141,17 @@ func (r *Recorder) pass(stopping bool) (more bool) {
 // checkpoint is then made sooner, since something has to be written.
 func (r *Recorder) unsynced() bool { return r.dirty && r.now().Sub(r.synced) >= maxSync }
 
-// due tells whether a checkpoint is.
-func (r *Recorder) due(n int, stopping bool) bool {
-	size := r.tree.Size() + uint64(n)
+// due tells whether a checkpoint is. The first records of a log have one, so that a
+// log without any was changed; and so has what says that records are pruned: nobody
+// else could have said so, then.
+func (r *Recorder) due(batch []item, stopping bool) bool {
+	size := r.tree.Size() + uint64(len(batch))
 	switch {
 	case size == r.signed:
 		return false
-	case stopping, size-r.signed >= uint64(r.o.Config.Checkpoint.Records), r.unsynced():
+	case stopping, r.signed == 0, size-r.signed >= uint64(r.o.Config.Checkpoint.Records), r.unsynced():
+		return true
+	case slices.ContainsFunc(batch, func(i item) bool { return i.record.Kind == KindPrune }):
 		return true
 	default:
 		return r.now().Sub(r.last) >= r.o.Config.Checkpoint.Every

@@ -207,6 +207,17 @@ func TestAttacks(t *testing.T) {
 		"a checkpoint is changed": {func(k *kept) {
 			k.sql("UPDATE checkpoint SET note = replace(CAST(note AS TEXT), char(10) || '15', char(10) || '16')")
 		}, []audit.Fault{audit.Unsigned}, 0},
+		"a pruning is made up": {func(k *kept) {
+			k.forge(audit.Record{Kind: audit.KindPrune, Object: "1024"})
+			k.sql("DELETE FROM segment WHERE first < 1024; DELETE FROM block WHERE first < 1024; UPDATE state SET first = 1024")
+		}, []audit.Fault{audit.Dropped}, 0},
+		"no checkpoint is left": {func(k *kept) {
+			k.sql("DELETE FROM checkpoint")
+			k.block(512, true, edit)
+		}, []audit.Fault{audit.Forked, audit.Unsigned}, 0},
+		"nothing is left": {func(k *kept) {
+			k.sql("DELETE FROM head; DELETE FROM segment; DELETE FROM leaf; DELETE FROM state; DELETE FROM checkpoint")
+		}, []audit.Fault{audit.Vanished}, 0},
 		"another key's checkpoints": {func(k *kept) {
 			other, err := merkle.OpenKey(filepath.Join(k.dir, "other.key"))
 			if err != nil {
@@ -233,6 +244,49 @@ func TestAttacks(t *testing.T) {
 				t.Errorf("found %v, want %v from %d on", r.Findings, tt.want, tt.first)
 			}
 		})
+	}
+}
+
+// Who asks without anything published finds as much of what needs no more than that.
+func TestAttacksWithNothingPublished(t *testing.T) {
+	for name, tt := range map[string]struct {
+		attack func(k *kept)
+		want   audit.Fault
+	}{
+		"no checkpoint is left": {func(k *kept) { k.sql("DELETE FROM checkpoint") }, audit.Unsigned},
+		"nothing is left": {func(k *kept) {
+			k.sql("DELETE FROM head; DELETE FROM segment; DELETE FROM leaf; DELETE FROM state; DELETE FROM checkpoint")
+		}, audit.Vanished},
+		"a new file": {func(k *kept) {
+			for _, ending := range []string{"", "-wal", "-shm"} {
+				_ = os.Remove(k.path + ending)
+			}
+		}, audit.Vanished},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKept(t)
+			k.record(0, 1500)
+			tt.attack(k)
+			if r, err := k.verify(); err != nil || !slices.Equal(faults(r), []audit.Fault{tt.want}) {
+				t.Errorf("found %v, %v", r.Findings, err)
+			}
+		})
+	}
+}
+
+// forge appends a record as the gateway would, without its key.
+func (k *kept) forge(r audit.Record) {
+	k.t.Helper()
+	l := open(k.t, k.path)
+	defer func() { _ = l.Close() }()
+	states, err := l.States(k.t.Context())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	r.Replica, r.Seq, r.Time = states[0].Replica, states[0].Size, time.Now()
+	b := r.Append(nil)
+	if err := l.Append(k.t.Context(), audit.Batch{Replica: r.Replica, Entries: []audit.Entry{{Record: &r, Bytes: b, Leaf: merkle.Leaf(b)}}}); err != nil {
+		k.t.Fatal(err)
 	}
 }
 
@@ -287,6 +341,10 @@ func TestAChangedLogIsNotWrittenTo(t *testing.T) {
 		"cut off":     func(k *kept) { k.sql("DELETE FROM head; UPDATE state SET size = 512; DELETE FROM checkpoint") },
 		"put back":    func(k *kept) { _ = os.Remove(k.path) },
 		"another key": func(k *kept) { _ = os.Remove(filepath.Join(k.dir, "audit.key")) },
+		"a pruning is made up": func(k *kept) {
+			k.forge(audit.Record{Kind: audit.KindPrune, Object: "512"})
+			k.sql("DELETE FROM segment WHERE first < 512; DELETE FROM block WHERE first < 512; UPDATE state SET first = 512")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKept(t)
