@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/merkle"
+	auditpg "github.com/sluice-gateway/sluice/audit/postgres"
 	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
 	"github.com/sluice-gateway/sluice/config"
 )
@@ -36,9 +38,12 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	if err != nil {
 		return err
 	}
-	log, where, err := openLog(ctx, cfg)
+	log, where, err := openLog(ctx, cfg, s.log)
 	if err != nil {
 		return err
+	}
+	if err := claim(ctx, log, key); err != nil {
+		return errors.Join(err, log.Close())
 	}
 	metrics := newAuditMetrics()
 	s.audit, err = audit.NewRecorder(ctx, audit.Options{
@@ -62,10 +67,62 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 }
 
 // openLog opens the log that is configured, and says where it is.
-func openLog(ctx context.Context, cfg *config.Config) (log audit.Log, where string, err error) {
+func openLog(ctx context.Context, cfg *config.Config, logger *slog.Logger) (log audit.Log, where string, err error) {
+	if ref := cfg.LogPostgres(); !ref.IsZero() {
+		url, err := ref.Resolve()
+		if err != nil {
+			return nil, "", fmt.Errorf("audit.postgres: %w", err)
+		}
+		log, err := auditpg.Open(ctx, url, auditpg.Options{Logger: logger})
+		if err != nil {
+			return nil, "", err // not log: a nil one of a type is not nil
+		}
+		return log, "PostgreSQL", nil
+	}
 	path := cfg.LogPath()
-	log, err = auditlog.Open(ctx, path)
-	return log, path, err
+	l, err := auditlog.Open(ctx, path)
+	if err != nil {
+		return nil, "", err
+	}
+	return l, path, nil
+}
+
+// claim makes this process the one that writes the log of a key: a second one would
+// go on with the same log.
+func claim(ctx context.Context, log audit.Log, key *merkle.Key) error {
+	shared, ok := log.(*auditpg.Log)
+	if !ok {
+		return nil
+	}
+	return shared.Claim(ctx, key.Origin(), key.Public())
+}
+
+// publicKeys are those that check a log: the configuration's own first, then those
+// that other replicas have left in the log.
+func publicKeys(ctx context.Context, log audit.Log, own []string) ([]string, error) {
+	shared, ok := log.(*auditpg.Log)
+	if !ok {
+		return own, nil
+	}
+	all, err := shared.PublicKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(own))
+	for _, key := range own {
+		known[originOf(key)] = true
+	}
+	for _, key := range all {
+		if !known[originOf(key)] { // who changed the log can't put a key in the place of ours
+			own = append(own, key)
+		}
+	}
+	return own, nil
+}
+
+func originOf(key string) string {
+	origin, _, _ := strings.Cut(key, "+")
+	return origin
 }
 
 // errNoLog is what commands say that need an audit log.
@@ -74,7 +131,7 @@ var errNoLog = errors.New("the configuration has no audit log; write audit.sqlit
 // OpenAuditLog opens the audit log that is configured for commands that read it,
 // and gives the public keys of the replicas in it. A gateway may go on writing to
 // it meanwhile. A log that is not there yet is an error; it is not made.
-func OpenAuditLog(ctx context.Context, cfg *config.Config, _ *slog.Logger) (log audit.Log, keys []string, err error) {
+func OpenAuditLog(ctx context.Context, cfg *config.Config, logger *slog.Logger) (log audit.Log, keys []string, err error) {
 	if !cfg.HasLog() {
 		return nil, nil, errNoLog
 	}
@@ -90,8 +147,13 @@ func OpenAuditLog(ctx context.Context, cfg *config.Config, _ *slog.Logger) (log 
 		}
 		keys = append(keys, key.Public())
 	}
-	log, _, err = openLog(ctx, cfg)
-	return log, keys, err
+	if log, _, err = openLog(ctx, cfg, logger); err != nil {
+		return nil, nil, err
+	}
+	if keys, err = publicKeys(ctx, log, keys); err != nil {
+		return nil, nil, errors.Join(err, log.Close())
+	}
+	return log, keys, nil
 }
 
 // closeAudit writes what is not written yet. It is called when no call is left.
