@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -106,6 +108,7 @@ func checkStream(t *testing.T, b, cuts []byte) {
 		return
 	}
 	sameText(t, compareStream(&want), viewStream(view))
+	checkHead(t, m, b, view)
 	again := checkCanonical(t, m, &want, new(inference.ModelStreamInferResponse), view.Canonical, view.Ambiguous())
 	if again == nil {
 		return
@@ -116,6 +119,32 @@ func checkStream(t *testing.T, b, cuts []byte) {
 		t.Fatalf("canonical form: ambiguous or %v", err)
 	}
 	sameText(t, compareStream(&want), viewStream(second))
+}
+
+// checkHead holds what an answer is known again by: what has the same head is sound,
+// and the same but for its raw outputs.
+func checkHead(t *testing.T, m *wire.Message, b []byte, view wire.StreamResponse) {
+	t.Helper()
+	head, can := view.AppendHead(nil)
+	if m.HasHead(head) != can {
+		t.Fatalf("an answer has its head: %v, want %v", !can, can)
+	}
+	if !can {
+		return
+	}
+	for _, raw := range [][]byte{nil, {6 << 3 & 0xff, 0}, {6<<3 | 2, 0}, {6<<3 | 2, 1, 'x'}, {6<<3 | 2, 9, 'x'}, {3<<3 | 2, 1, 'x'}, {6<<3 | 2}} {
+		body := append(slices.Clone(head), raw...)
+		other := protowire.AppendBytes([]byte{2<<3 | 2}, body)
+		if !wire.FromBytes(other).HasHead(head) {
+			continue
+		}
+		var was, is inference.ModelStreamInferResponse
+		if err := errors.Join(proto.Unmarshal(b, &was), proto.Unmarshal(other, &is)); err != nil {
+			t.Fatalf("%x has the head of %x: %v", other, b, err)
+		}
+		was.InferResponse.RawOutputContents, is.InferResponse.RawOutputContents = nil, nil
+		sameText(t, compareStream(&was), compareStream(&is))
+	}
 }
 
 func bothAccept(t *testing.T, want, got error) bool {

@@ -49,6 +49,16 @@ type message struct {
 
 	capture   *payload.Capture
 	decoupled atomic.Bool // it may have several answers, the last of which says so
+	like      alike
+}
+
+// alike is an answer that was attributed to a request, was not its last and said so:
+// one that differs from it in its data alone is the same request's, and there is
+// nothing else to see in it. Nearly all tokens are that.
+type alike struct {
+	head     []byte
+	known    bool
+	followed bool // it was attributed by its follower, not by its id
 }
 
 func newStream(ss grpc.ServerStream, r *Recorder, call *access.Call) *stream {
@@ -233,25 +243,23 @@ func (s *stream) answer(m *wire.Message) {
 	defer s.mu.Unlock()
 	s.total.Answers++
 	s.total.BytesOut += int64(m.Len())
+	follower, followed := m.Follower().(*message)
+	if r := s.alike(m, follower, followed); r != nil {
+		s.noted(r, m, followed)
+		return
+	}
 	view, err := m.StreamResponse()
 	if err != nil || len(s.open) == 0 {
 		return
 	}
 	resp := view.Response()
 	id := resp.ID()
-	follower, followed := m.Follower().(*message)
 	i := slices.IndexFunc(s.open, func(r *message) bool { return r == follower || !followed && id.Is(r.ID) })
 	if i < 0 {
 		return
 	}
-	r, now := s.open[i], s.recorder.now()
-	r.said(m, followed)
-	r.note(now)
-	for _, f := range s.found {
-		r.count(f)
-	}
-	s.found = s.found[:0]
-	r.record.BytesOut += int64(m.Len())
+	r := s.open[i]
+	s.noted(r, m, followed)
 	code := codes.OK
 	if view.ErrorMessage().Len() > 0 {
 		code = codes.Unknown // a server's own words, which say no code
@@ -262,7 +270,34 @@ func (s *stream) answer(m *wire.Message) {
 	if last, _ := final.Bool(); last || !marked && (!r.decoupled.Load() || code != codes.OK) {
 		s.open = slices.Delete(s.open, i, i+1)
 		s.finish(r, code)
+		return
 	}
+	r.like.followed = followed
+	r.like.head, r.like.known = view.AppendHead(r.like.head[:0])
+	r.like.known = r.like.known && marked && code == codes.OK
+}
+
+// alike finds the request of an answer that is like its last one. Where answers are
+// attributed by ids, the first request with an id stays the first until it is ended,
+// and is so forgotten.
+func (s *stream) alike(m *wire.Message, follower *message, followed bool) *message {
+	for _, r := range s.open {
+		if r.like.known && r.like.followed == followed && (!followed || r == follower) && m.HasHead(r.like.head) {
+			return r
+		}
+	}
+	return nil
+}
+
+// noted notes that an answer to r leaves. s.mu is held.
+func (s *stream) noted(r *message, m *wire.Message, followed bool) {
+	r.said(m, followed)
+	r.note(s.recorder.now())
+	for _, f := range s.found {
+		r.count(f)
+	}
+	s.found = s.found[:0]
+	r.record.BytesOut += int64(m.Len())
 }
 
 // note notes the time of an answer.
