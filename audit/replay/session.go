@@ -47,6 +47,9 @@ type Event struct {
 	Frame payload.Frame
 }
 
+// streamRPC is the RPC whose requests have records of their own.
+const streamRPC = "ModelStreamInfer"
+
 // Limits of a session that is played.
 const (
 	maxCalls = 10_000
@@ -64,7 +67,7 @@ func Load(ctx context.Context, from Source, id string) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r := found.Record; r.Kind != audit.KindCall && r.Kind != audit.KindMessage || r.Verb == "" {
+		if r := found.Record; r.Kind != audit.KindCall && r.Kind != audit.KindMessage || r.Verb == "" || r.Kind == audit.KindCall && r.RPC == streamRPC {
 			continue // a stream's own record tells nothing that its requests' do not
 		}
 		c := Call{Record: found.Record}

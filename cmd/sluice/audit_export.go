@@ -118,7 +118,7 @@ func exportTarget(to, endpoint string) (export.Target, error) {
 	}
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, usage("%q: write s3://BUCKET/PREFIX; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", to)
+		return nil, usage("--to: write s3://BUCKET/PREFIX and no more; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
 	key, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 	if os.Getenv("AWS_SESSION_TOKEN") != "" {

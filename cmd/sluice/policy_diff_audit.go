@@ -36,7 +36,7 @@ func auditCalls(ctx context.Context, l *remoteLog, q audit.Query) (next calls, s
 			}
 			r := found.Record
 			verb, known := access.ParseVerb(r.Verb)
-			if !known || verb > access.Shm || r.Subject == "" {
+			if !known || verb > access.Shm || r.Subject == "" || verb == access.Infer && r.Model == "" {
 				continue // a stream's own record, a probe, the admin API, somebody who was not known
 			}
 			call := recordedCall(r)

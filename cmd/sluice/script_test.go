@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -29,6 +31,7 @@ func TestMain(m *testing.M) {
 //	finishes                      waits for what was begun first, prints what its client is told
 //	finds REGEXP COMMAND…         runs a command until its output matches; named groups
 //	                              become variables
+//	flips FILE TEXT               changes one bit of a file, where a text first is
 //	as FILE                       shows the token in a file from now on
 //	logs-in NAME                  runs sluice login and enters its code as somebody
 func TestScripts(t *testing.T) {
@@ -45,7 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "starts": starts, "awaits": awaits, "signals": signals, "ends": ends, "fetches": fetches, "unloads": unloads,
-			"begins": begins, "finishes": finishes, "finds": finds, "as": as, "logs-in": logsIn,
+			"begins": begins, "finishes": finishes, "finds": finds, "flips": flips, "as": as, "logs-in": logsIn,
 		},
 	})
 }
@@ -67,4 +70,19 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+func flips(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flips FILE TEXT")
+	}
+	path := ts.MkAbs(args[0])
+	file, err := os.ReadFile(path)
+	ts.Check(err)
+	i := bytes.Index(file, []byte(args[1]))
+	if i < 0 {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	file[i] ^= 1
+	ts.Check(os.WriteFile(path, file, 0o600))
 }

@@ -253,7 +253,8 @@ func (s *Service) readRecords(ctx context.Context, call *access.Call, m *pb.Read
 			continue
 		}
 		batch.Records = append(batch.Records, &pb.Record{
-			Id: recordID(found.Record), Time: timestamp(found.Record.Time), Kind: found.Record.Kind.String(), Encoding: found.Bytes, Leaf: found.Leaf[:],
+			Id:   recordID(&audit.Record{Replica: found.Record.Replica, Seq: found.Place}), // where it is, whatever it says: a verification compares the two
+			Time: timestamp(found.Record.Time), Kind: found.Record.Kind.String(), Encoding: found.Bytes, Leaf: found.Leaf[:],
 		})
 		batch.Cursors = append(batch.Cursors, found.Cursor)
 		if left--; left == 0 {
