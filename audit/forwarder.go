@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -42,7 +43,7 @@ type Forwarder struct {
 type SinkStatus struct {
 	Name string
 	// Sent counts records that the sink took in this process, Lost those that were
-	// pruned from the log before it did.
+	// pruned from the log before it did, or damaged in it.
 	Sent, Lost uint64
 	// Next is the seq of the record to be sent next, as far as is known.
 	Next uint64
@@ -89,6 +90,9 @@ func (f *Forwarder) step(ctx context.Context) (more bool, err error) {
 	var batch []Entry
 	next := mark
 	for found, err := range f.Log.Search(ctx, Query{Replica: f.Replica, Oldest: true, After: mark, Limit: forwardBatch}) {
+		if damaged := (*DamagedError)(nil); errors.As(err, &damaged) {
+			continue // nobody will ever read those: they are counted as what is missing between the others
+		}
 		if err != nil {
 			return false, err
 		}
@@ -119,7 +123,7 @@ func (f *Forwarder) missing(ctx context.Context, begun bool, first uint64) {
 	f.status.Lost += lost
 	f.mu.Unlock()
 	if lost > 0 && begun {
-		f.Logger.LogAttrs(ctx, slog.LevelError, "audit sink is behind: records were pruned before it had them",
+		f.Logger.LogAttrs(ctx, slog.LevelError, "records are missing in an audit sink: they were pruned before it had them, or are damaged in the log",
 			slog.String("sink", f.Sink.Name()), slog.Uint64("lost", lost))
 	}
 }

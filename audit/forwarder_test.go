@@ -22,6 +22,7 @@ type kept struct {
 	entries []audit.Entry
 	marks   map[string]string
 	broken  error
+	damaged *audit.DamagedError // comes before its place in the log
 }
 
 func (k *kept) add(from, n uint64) {
@@ -35,7 +36,7 @@ func (k *kept) add(from, n uint64) {
 func (k *kept) Search(_ context.Context, q audit.Query) iter.Seq2[audit.Found, error] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	all, err := slices.Clone(k.entries), k.broken
+	all, err, damaged := slices.Clone(k.entries), k.broken, k.damaged
 	return func(yield func(audit.Found, error) bool) {
 		if err != nil {
 			yield(audit.Found{}, err)
@@ -49,6 +50,9 @@ func (k *kept) Search(_ context.Context, q audit.Query) iter.Seq2[audit.Found, e
 				continue
 			}
 			given++
+			if d := damaged; d != nil && e.Record.Seq == d.Last+1 && !yield(audit.Found{}, d) {
+				return
+			}
 			if !yield(audit.Found{Entry: e, Cursor: cursor}, nil) {
 				return
 			}
@@ -195,6 +199,22 @@ func TestWhatWasPrunedBeforeItWasSentIsCounted(t *testing.T) {
 		k.add(25, 5)
 		time.Sleep(2 * time.Second)
 		if s := f.Status(); s.Lost != 15 || s.Sent != 15 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestWhatIsDamagedInTheLogIsPassedOver(t *testing.T) {
+	p := new(place)
+	forward(t, p, func(k *kept, f *audit.Forwarder) {
+		k.add(0, 10)
+		time.Sleep(2 * time.Second)
+		k.mu.Lock()
+		k.damaged = &audit.DamagedError{Replica: "r1", First: 10, Last: 14}
+		k.mu.Unlock()
+		k.add(15, 5)
+		time.Sleep(2 * time.Second)
+		if s := f.Status(); s.Lost != 5 || s.Sent != 15 || !s.Failing.IsZero() {
 			t.Errorf("status %+v", s)
 		}
 	})
