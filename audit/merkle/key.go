@@ -137,4 +137,16 @@ func (k *Key) Last() (Statement, error) {
 	return Open(signed, k.public)
 }
 
-func (k *Key) lastPath() string { return k.path + ".last" }
+func (k *Key) lastPath() string { return k.path + lastEnding }
+
+const lastEnding = ".last"
+
+// Remembered is the signed statement that lies beside the key in a file, as it is
+// there; nil if there is none. The key itself is not read.
+func Remembered(path string) ([]byte, error) {
+	signed, err := os.ReadFile(path + lastEnding)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return signed, err
+}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -106,5 +108,23 @@ func TestAuditVerifyWithAnothersKey(t *testing.T) {
 	out, _, code = typed(t, "audit", "verify", "--config", filepath.Join(dir, "sluice.yaml"), "--checkpoints", filepath.Join(other, "published.txt"))
 	if code != 1 || !strings.Contains(out, "not signed") {
 		t.Errorf("ended with %d: %s", code, out)
+	}
+}
+
+// Who puts an older copy of the log in its place, or cuts off its end with all that
+// signs it, is found by what lies beside the key.
+func TestAuditVerifyKnowsWhatWasSignedLast(t *testing.T) {
+	dir := layLog(t)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "audit.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("DELETE FROM head WHERE first >= 10; UPDATE state SET size = 10; DELETE FROM checkpoint WHERE size > 10")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := typed(t, "audit", "verify", "--config", filepath.Join(dir, "sluice.yaml"))
+	if code != 1 || !strings.Contains(out, "records 10 to 29: truncated") {
+		t.Errorf("ended with %d: %s%s", code, out, errs)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/export"
+	"github.com/sluice-gateway/sluice/audit/merkle"
 	"github.com/sluice-gateway/sluice/server"
 )
 
@@ -107,6 +108,10 @@ func (v *verifying) database(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	remembered, err := merkle.Remembered(c.LogKey()) // before the log, which may grow meanwhile
+	if err != nil {
+		return err
+	}
 	l, own, err := server.OpenAuditLog(cmd.Context(), c, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 	if err != nil {
 		return err
@@ -115,10 +120,14 @@ func (v *verifying) database(cmd *cobra.Command) error {
 	if keys == nil {
 		keys = own
 	}
-	return v.verify(cmd, l, keys)
+	if remembered == nil {
+		return v.verify(cmd, l, keys)
+	}
+	return v.verify(cmd, l, keys, remembered)
 }
 
-func (v *verifying) verify(cmd *cobra.Command, e audit.Evidence, keys []string) error {
+// verify verifies a log, which has to be the one that the checkpoints are of, too.
+func (v *verifying) verify(cmd *cobra.Command, e audit.Evidence, keys []string, checkpoints ...[]byte) error {
 	if len(keys) == 0 {
 		return errors.New("no public key of the log is known; name the file of one with --key")
 	}
@@ -126,7 +135,7 @@ func (v *verifying) verify(cmd *cobra.Command, e audit.Evidence, keys []string) 
 	if err != nil {
 		return err
 	}
-	report, err := audit.Verify(cmd.Context(), e, audit.VerifyOptions{Keys: keys, Trusted: trusted})
+	report, err := audit.Verify(cmd.Context(), e, audit.VerifyOptions{Keys: keys, Trusted: append(checkpoints, trusted...)})
 	if err != nil {
 		return fmt.Errorf("the audit log can't be verified: %w", err)
 	}
