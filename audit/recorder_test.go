@@ -290,7 +290,7 @@ func TestStrangersCantFillTheDisk(t *testing.T) {
 		l := new(audittest.Memory)
 		r := newRecorder(t, l)
 		knock := func(peer string) {
-			r.Stranger(&audit.Record{Kind: audit.KindLoginFailed, Time: time.Now(), Peer: netip.MustParseAddr(peer)})
+			r.Stranger(&audit.Record{Kind: audit.KindLoginFailed, Verdict: audit.Denied, Time: time.Now(), Peer: netip.MustParseAddr(peer)})
 		}
 		for range 1000 {
 			knock("10.0.0.1")
@@ -324,6 +324,34 @@ func TestStrangersCantFillTheDisk(t *testing.T) {
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Probes that are answered are no refusals, and don't use up what is told of those
+// one by one; and what is only counted is told of before the process ends.
+func TestProbesAreNotRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(audittest.Memory)
+		r := newRecorder(t, l)
+		from := netip.MustParseAddr("10.0.0.1") // a load balancer, say
+		for range 30 {
+			r.Stranger(&audit.Record{Kind: audit.KindCall, Verdict: audit.Allowed, Time: time.Now(), Peer: from})
+		}
+		for range 15 {
+			r.Stranger(&audit.Record{Kind: audit.KindLoginFailed, Verdict: audit.Denied, Time: time.Now(), Peer: from})
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		got := map[string]uint64{}
+		entries, _ := l.Entries()
+		for _, e := range entries {
+			got[fmt.Sprint(e.Record.Kind, " ", e.Record.Verdict)] += max(e.Record.Count, 1)
+		}
+		want := map[string]uint64{"call allowed": 10, "strangers allowed": 20, "login_failed denied": 10, "strangers denied": 5}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("recorded are %v, want %v", got, want)
 		}
 	})
 }

@@ -9,8 +9,15 @@ import (
 // the disk. Its owner holds a lock.
 type strangers struct {
 	began time.Time
-	seen  map[netip.Prefix]*visits
-	rest  visits // of addresses that there is no place for
+	seen  map[visitor]*visits
+	rest  map[Verdict]*visits // of addresses that there is no place for
+}
+
+// visitor is an address and what becomes of its calls: probes that are answered take
+// nothing from the refusals beside them, and are not counted as such.
+type visitor struct {
+	from    netip.Prefix
+	verdict Verdict
 }
 
 type visits struct{ n, untold uint64 }
@@ -29,27 +36,30 @@ const (
 // is so full that records of others would be in danger.
 func (r *Recorder) Stranger(record *Record) {
 	r.mu.Lock()
-	told := r.strangers.tell(record.Peer, r.o.Config.Strangers, r.now(), 2*(len(r.queue)+r.flying) < r.o.Config.Queue)
+	told := r.strangers.tell(visitor{prefixOf(record.Peer), record.Verdict}, r.o.Config.Strangers, r.now(), 2*(len(r.queue)+r.flying) < r.o.Config.Queue)
 	r.mu.Unlock()
 	if told {
 		r.Record(record, nil)
 	}
 }
 
-func (s *strangers) tell(peer netip.Addr, each int, now time.Time, room bool) bool {
+func (s *strangers) tell(who visitor, each int, now time.Time, room bool) bool {
 	if s.seen == nil {
-		s.seen, s.began = make(map[netip.Prefix]*visits), now
+		s.seen, s.rest, s.began = make(map[visitor]*visits), make(map[Verdict]*visits), now
 	}
-	key := prefixOf(peer)
-	v := s.seen[key]
+	v := s.seen[who]
 	switch {
 	case v == nil && len(s.seen) >= maxAddresses:
-		v = &s.rest
+		if v = s.rest[who.verdict]; v == nil { // of which there are few
+			v = new(visits)
+			s.rest[who.verdict] = v
+		}
+		each = 0
 	case v == nil:
 		v = new(visits)
-		s.seen[key] = v
+		s.seen[who] = v
 	}
-	if v.n++; v != &s.rest && v.n <= uint64(each) && room {
+	if v.n++; v.n <= uint64(each) && room {
 		return true
 	}
 	v.untold++
@@ -65,20 +75,20 @@ func prefixOf(peer netip.Addr) netip.Prefix {
 	return p
 }
 
-// flush gives records of what was only counted, when the window is over. A clock
-// that was put back begins another.
-func (s *strangers) flush(now time.Time, put func(*Record)) {
-	if s.seen == nil || now.Sub(s.began) < window && !now.Before(s.began) {
+// flush gives records of what was only counted, when the window is over or nobody
+// will come any more. A clock that was put back begins another.
+func (s *strangers) flush(now time.Time, last bool, put func(*Record)) {
+	if s.seen == nil || !last && now.Sub(s.began) < window && !now.Before(s.began) {
 		return
 	}
 	took := max(now.Sub(s.began), 0)
-	for p, v := range s.seen {
+	for who, v := range s.seen {
 		if v.untold > 0 {
-			put(&Record{Kind: KindStrangers, Time: s.began, Duration: took, Verdict: Denied, Peer: p.Addr(), Count: v.untold})
+			put(&Record{Kind: KindStrangers, Time: s.began, Duration: took, Verdict: who.verdict, Peer: who.from.Addr(), Count: v.untold})
 		}
 	}
-	if s.rest.untold > 0 {
-		put(&Record{Kind: KindStrangers, Time: s.began, Duration: took, Verdict: Denied, Count: s.rest.untold, Detail: "of many addresses"})
+	for verdict, v := range s.rest {
+		put(&Record{Kind: KindStrangers, Time: s.began, Duration: took, Verdict: verdict, Count: v.untold, Detail: "of many addresses"})
 	}
 	*s = strangers{}
 }

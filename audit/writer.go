@@ -21,11 +21,12 @@ func (r *Recorder) run() {
 		case <-r.wake:
 			stopping = r.gather()
 		case <-tick.C:
-			r.mu.Lock()
-			r.strangers.flush(r.now(), r.enqueue)
-			r.mu.Unlock()
+			r.tellOfStrangers(false)
 		case <-r.stop:
 			stopping = true
+		}
+		if stopping {
+			r.tellOfStrangers(true)
 		}
 		for r.pass(stopping) {
 		}
@@ -34,6 +35,12 @@ func (r *Recorder) run() {
 			return
 		}
 	}
+}
+
+func (r *Recorder) tellOfStrangers(last bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.strangers.flush(r.now(), last, r.enqueue)
 }
 
 // gather lets records come together, unless somebody waits for one of them, or
