@@ -62,6 +62,34 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportMetric(float64(info.Size())/n, "bytes/record")
 }
 
+// BenchmarkWords is what a word of a payload costs in the index.
+func BenchmarkWords(b *testing.B) {
+	l, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "audit.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	const words = 200 // of each payload
+	hash := uint64(1)
+	n, before := 0, cpu(b)
+	for at := 0; n < b.N; at += sqlite.SegmentSize {
+		entries := audittest.Infers(audittest.Replica, at, at+sqlite.SegmentSize)
+		for i := range entries {
+			p := &audit.Payload{ID: entries[i].Record.Call, Key: "day", Body: []byte{}}
+			for range words {
+				hash = hash*6364136223846793005 + 1442695040888963407
+				p.Words = append(p.Words, hash)
+			}
+			entries[i].Payload = p
+			n += words
+		}
+		if err := l.Append(b.Context(), audit.Batch{Replica: audittest.Replica, Entries: entries}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1000/float64(n), "cpu-µs/word")
+}
+
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/audit"
 )
@@ -35,18 +37,39 @@ func (w *writing) seal(entries []audit.Entry) error {
 			return err
 		}
 	}
-	insert, err := w.tx.PrepareContext(w.ctx, "INSERT INTO term (key, first, at) VALUES (?, ?, ?)")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = insert.Close() }()
 	for i := range entries {
 		if err := w.addWords(&entries[i]); err != nil {
 			return err
 		}
 	}
-	for _, t := range termsOf(entries) {
-		if _, err := insert.ExecContext(w.ctx, t.key, first, t.at); err != nil {
+	return w.index(first, termsOf(entries))
+}
+
+// termsAtOnce is how many rows of the index one statement writes: a statement costs
+// as much as several rows, and a payload has hundreds of words.
+const termsAtOnce = 128
+
+// index writes the index rows of the segment that begins at first.
+func (w *writing) index(first int64, terms []posting) error {
+	const insert, row = "INSERT INTO term (key, first, at) VALUES ", "(?, ?, ?)"
+	args := make([]any, 0, 3*termsAtOnce)
+	for _, size := range []int{termsAtOnce, 1} {
+		if len(terms) < size {
+			continue
+		}
+		statement, err := w.tx.PrepareContext(w.ctx, insert+strings.Repeat(row+", ", size-1)+row)
+		if err != nil {
+			return err
+		}
+		for err == nil && len(terms) >= size {
+			args = args[:0]
+			for _, t := range terms[:size] {
+				args = append(args, t.key, first, t.at)
+			}
+			terms = terms[size:]
+			_, err = statement.ExecContext(w.ctx, args...)
+		}
+		if err = errors.Join(err, statement.Close()); err != nil {
 			return err
 		}
 	}
