@@ -85,12 +85,14 @@ func (l *Log) Claim(ctx context.Context, replica, public string) error {
 	w := l.writer(replica)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for {
+	for taken := error(nil); ; {
 		err := w.ready(ctx)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, ErrTaken) {
+		if errors.Is(err, ErrTaken) {
+			taken = err
+		} else if taken == nil || ctx.Err() == nil {
 			return err
 		}
 		timer := time.NewTimer(claimStep)
@@ -98,7 +100,7 @@ func (l *Log) Claim(ctx context.Context, replica, public string) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return err
+			return taken
 		}
 	}
 	tag, err := w.conn.Exec(ctx, "UPDATE sluice_audit_replica SET public = $2 WHERE id = $1 AND public IN ('', $2)", w.at.id, public)
