@@ -120,6 +120,65 @@ func TestAStrictCallThatCantBeWrittenIsNotDone(t *testing.T) {
 	})
 }
 
+// What has no verb is done all the same: whose session is ended, who is asked for access.
+func TestWhatHasNoVerbIsNotDoneUnrecorded(t *testing.T) {
+	for rpc, want := range map[string]bool{"KillSession": false, "RequestAccess": false, "ServerLive": true, "GetLogin": true} {
+		t.Run(rpc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t)
+				d.call.Verb, d.call.RPC, d.call.Door = access.None, rpc, "admin"
+				d.fails.Store(true)
+				d.audit.Record(&audit.Record{Kind: audit.KindReload}, nil)
+				time.Sleep(11 * time.Second)
+				done := false
+				_, err := d.unary(nil, func() (any, error) { done = true; return &pb.ServerLiveResponse{}, nil })
+				if done != want || (err == nil) != want {
+					t.Errorf("done is %v, %v", done, err)
+				}
+				d.fails.Store(false)
+				d.close()
+			})
+		})
+	}
+}
+
+// Who reads the log is in it from the beginning, and does not read what can't tell of
+// him.
+func TestAReadingIsKnownFromItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.call.Stream, d.call.RPC, d.call.Verb, d.call.Door, d.call.Model = true, "TailRecords", access.AuditRead, "admin", ""
+		read := func(within func(err error)) {
+			s := &streamed{desk: d, requests: make(chan *pb.ModelInferRequest, 1)}
+			s.requests <- &pb.ModelInferRequest{}
+			_ = d.step.Step().Stream(nil, s, nil, func(srv any, ss grpc.ServerStream) error {
+				return record.Intent().Stream(srv, ss, nil, func(_ any, ss grpc.ServerStream) error {
+					m := new(wire.Message)
+					defer m.Free()
+					within(ss.RecvMsg(m))
+					return nil
+				})
+			})
+		}
+		read(func(err error) {
+			time.Sleep(time.Second)
+			entries, _ := d.log.Entries()
+			if err != nil || len(entries) != 1 || entries[0].Record.Kind != audit.KindIntent || entries[0].Record.Verb != "audit_read" {
+				t.Errorf("%d are recorded while it is read, %v", len(entries), err)
+			}
+		})
+		d.fails.Store(true)
+		time.Sleep(11 * time.Second)
+		read(func(err error) {
+			if e, ok := access.AsError(err); !ok || e == nil || e.Reason != access.ReasonAuditAway {
+				t.Errorf("got %v", err)
+			}
+		})
+		d.fails.Store(false)
+		d.close()
+	})
+}
+
 // What was done and can't be recorded is not answered as if all were well.
 func TestAStrictCallWhoseEndCantBeWrittenIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

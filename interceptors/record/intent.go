@@ -58,7 +58,7 @@ func (s *intending) RecvMsg(m any) error {
 		id = s.of.asked(message)
 	}
 	err := s.call.Intent(s.Context())
-	if refused, own := access.AsError(err); own && err != nil {
+	if refused, own := access.AsError(err); own && err != nil && (s.of == nil || s.of.reads()) {
 		if s.call.OnMessage != nil && s.of != nil {
 			s.call.OnMessage(access.Message{ID: id, Verb: access.Infer, Model: s.of.model(), Refused: refused})
 		}

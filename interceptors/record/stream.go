@@ -39,6 +39,7 @@ type stream struct {
 	found   []access.Found // what masking found since the last answer
 	total   audit.Record
 	over    bool
+	begun   bool // who reads requests alone uses it
 }
 
 // message is a request whose record is not written yet.
@@ -169,7 +170,7 @@ func (s *stream) intend(ctx context.Context) error {
 	r := s.reading
 	s.mu.Unlock()
 	if r == nil {
-		return nil
+		return s.begin(ctx)
 	}
 	err := error(nil)
 	if a.Strict(r.Verb) {
@@ -198,6 +199,30 @@ func (s *stream) intend(ctx context.Context) error {
 		s.finish(oldest, codes.OK)
 	}
 	return nil
+}
+
+// begin notes that a stream of the admin API goes on: one that reads the log may last
+// for weeks, and is known from its beginning.
+func (s *stream) begin(ctx context.Context) error {
+	if s.call.Verb < access.Approve || s.begun {
+		return nil
+	}
+	if err := s.recorder.Audit.Admit(ctx); err != nil {
+		return err
+	}
+	s.begun = true
+	record := new(audit.Record)
+	fill(record, s.call)
+	record.Kind = audit.KindIntent
+	s.recorder.Audit.Record(record, nil)
+	return nil
+}
+
+// reads tells whether a request is being read, which can be refused by itself.
+func (s *stream) reads() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading != nil
 }
 
 // routed hears where the request goes that has been read last.
