@@ -86,15 +86,13 @@ func (e *Engine) pass(ctx context.Context, a *Ask, needs []*access.Need) (*acces
 	for range attempts {
 		var without []missing
 		var grants []*live
-		glass := e.brokenGlass(a.Principal, a.Verb, a.Model)
 		for _, n := range needs {
 			k := a.key(n)
-			switch l := e.find(k); {
-			case l != nil:
+			if l := e.find(k); l != nil {
 				grants = append(grants, l)
-			case glass != nil:
-				grants = append(grants, glass)
-			default:
+			} else if glass := e.glassFor(a, n); glass != nil {
+				grants = append(grants, glass...)
+			} else {
 				without = append(without, missing{n, k})
 			}
 		}

@@ -210,6 +210,28 @@ func TestBreakGlass(t *testing.T) {
 	})
 }
 
+func TestBreakGlassIsForItsModelAndNotForThoseThatGoAlong(t *testing.T) {
+	bubble(t, func(r *rig) {
+		ask := func() *approval.Ask {
+			a := unload(func(t *access.Terms) { t.Mode = access.Ask })
+			a.Model, a.Needs[0].Along = "simple", []string{"prod-simple"}
+			return a
+		}
+		first, err := r.engine.BreakGlass(r.t.Context(), alice, want(func(w *approval.Want) { w.Model = "simple" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused(t, r.ended(r.admit(ask())).err, access.NeedsApproval, access.ReasonNeedsApproval)
+		second, err := r.engine.BreakGlass(r.t.Context(), alice, want(func(w *approval.Want) { w.Model = "prod-simple" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.passed(r.admit(ask())); !got.BreakGlass || got.Grant != first.ID+", "+second.ID {
+			t.Errorf("a call for which each glass was broken is let through by %+v", got)
+		}
+	})
+}
+
 func TestBreakGlassIsRefused(t *testing.T) {
 	robot := person("alice")
 	robot.Kind = access.Service

@@ -79,7 +79,24 @@ func (e *Engine) aheadHolds(l *live, who *access.Principal) bool {
 	return inGroups(who, l.For)
 }
 
-// brokenGlass is a break-glass grant for a call, which needs no approval then.
+// glassFor are the break-glass grants with which a call needs no approval of n's:
+// for its model, and for each that it takes along. Who broke the glass for one
+// model broke it for no other.
+func (e *Engine) glassFor(a *Ask, n *access.Need) []*live {
+	var all []*live
+	for _, model := range append([]string{a.Model}, n.Along...) {
+		l := e.brokenGlass(a.Principal, a.Verb, model)
+		if l == nil {
+			return nil
+		}
+		if !slices.Contains(all, l) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// brokenGlass is a break-glass grant of who for verb on model.
 func (e *Engine) brokenGlass(who *access.Principal, verb access.Verb, model string) *live {
 	for _, l := range e.mirror.held(who) {
 		if l.Source == FromBreakGlass && l.verb == verb && l.Model == model && e.aheadHolds(l, who) {
