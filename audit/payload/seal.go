@@ -70,10 +70,20 @@ func (k *dataKey) aad(payload string) []byte {
 }
 
 // hash is a word's hash under the key.
-func hash(key []byte, text string) uint64 {
+func hash(key []byte, text string) uint64 { return hasher(key)(text) }
+
+// hasher is hash for many words, of which each costs a fraction of the first. It is
+// not safe for concurrent use.
+func hasher(key []byte) func(text string) uint64 {
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(text))
-	return binary.BigEndian.Uint64(mac.Sum(nil))
+	var sum [sha256.Size]byte
+	var word []byte
+	return func(text string) uint64 {
+		mac.Reset()
+		word = append(word[:0], text...)
+		mac.Write(word)
+		return binary.BigEndian.Uint64(mac.Sum(sum[:0]))
+	}
 }
 
 // box compresses and seals. It is safe for concurrent use.

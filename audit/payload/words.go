@@ -46,8 +46,9 @@ func (s wordSet) add(text string) {
 
 // hashes are the words' under a key.
 func (s wordSet) hashes(key []byte, dst []uint64) []uint64 {
+	hash := hasher(key)
 	for w := range s {
-		dst = append(dst, hash(key, w))
+		dst = append(dst, hash(w))
 	}
 	return dst
 }
