@@ -22,7 +22,7 @@ var errClosed = errors.New("the log is closed")
 
 const (
 	// claimTime is how long [Log.Claim] waits for another writer to end.
-	claimTime = 15 * time.Second
+	claimTime = 5 * time.Second
 	claimStep = 200 * time.Millisecond
 	// lockFirst and lockLast are the pauses between looks at a lock, each twice as long
 	// as the one before: a second in all.
@@ -253,6 +253,9 @@ func (l *Log) Append(ctx context.Context, b audit.Batch) error {
 	if err := w.append(ctx, b); err != nil {
 		if !errors.Is(err, audit.ErrOutOfOrder) {
 			w.drop() // what became of it is not known
+			if !errors.Is(err, ErrTaken) && broken(err) {
+				l.pool.Reset() // the idle connections have likely gone with it
+			}
 		}
 		return err
 	}
