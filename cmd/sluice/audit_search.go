@@ -11,6 +11,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/sluice-gateway/sluice/audit"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 )
 
@@ -121,9 +122,9 @@ func writeRecords(w io.Writer, format string, all []*pb.Record) error {
 // recordCells is a record in a line of a table.
 func recordCells(r *pb.Record) []string {
 	f := fieldsOf(r.GetFields().GetFields())
-	did := f.text("sluice.verb")
-	if kind := r.GetKind(); did == "" || kind == "intent" {
-		did = cmp.Or(kind, "?")
+	did := cmp.Or(f.text("sluice.verb"), f.text("rpc.method"), r.GetKind())
+	if r.GetKind() == audit.KindIntent.String() {
+		did += " (intent)"
 	}
 	status := ""
 	if f.text("sluice.verdict") != "" {
@@ -175,5 +176,5 @@ func why(f fieldsOf) string {
 	case f.text("error.type") != "":
 		return f.text("error.type")
 	}
-	return cmp.Or(f.text("sluice.object"), f.text("sluice.rule"), f.text("sluice.detail"))
+	return cmp.Or(f.text("sluice.object"), a["request"].GetStringValue(), a["grant"].GetStringValue(), f.text("sluice.rule"), f.text("sluice.detail"))
 }
