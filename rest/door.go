@@ -76,7 +76,7 @@ func New(o Options) (*Door, error) {
 	return d, nil
 }
 
-// Wait returns when no stream that the door opened runs any more.
+// Wait returns when no call that came through the door runs any more.
 func (d *Door) Wait() { d.conn.Wait() }
 
 // ServeHTTP answers one request.

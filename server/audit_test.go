@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/merkle"
 	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
+	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/server"
 )
@@ -243,5 +245,26 @@ func TestAGatewayDoesNotStartOverAChangedLog(t *testing.T) {
 	err := server.Run(t.Context(), server.Options{ConfigPath: filepath.Join(g.dir, "sluice.yaml"), Logger: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "older copy") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A request that a shutdown cuts off is in the log, over REST too.
+func TestWhatAShutdownCutsOffIsRecorded(t *testing.T) {
+	hangs := []backendstest.Step{backendstest.Receive(), backendstest.Hang()}
+	b := backendstest.Listen(t, backendstest.Script{"ModelInfer": hangs, "ModelConfig": plainModel})
+	g := start(t, setup{backend: b.Addr, cut: true, server: "  shutdown_grace: 100ms", extra: recorded})
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", g.REST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", g.Token("bob"), len(addJSON), addJSON)
+	eventually(t, "the request", func() bool { return len(sentTo(b.Calls())) == 1 })
+	var lines []string
+	for _, r := range g.records() {
+		lines = append(lines, told(r))
+	}
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "call rest bob infer simple failed") }) {
+		t.Errorf("recorded is\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -17,7 +17,7 @@ import (
 // safe for concurrent use.
 type Conn struct {
 	handlers map[string]grpc.StreamHandler
-	streams  sync.WaitGroup
+	running  sync.WaitGroup
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -27,8 +27,8 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // handlers too, as interceptors.Chain makes them.
 func New(handlers map[string]grpc.StreamHandler) *Conn { return &Conn{handlers: handlers} }
 
-// Wait returns when no stream's handler runs any more. It ends none.
-func (c *Conn) Wait() { c.streams.Wait() }
+// Wait returns when no handler runs any more. It ends none.
+func (c *Conn) Wait() { c.running.Wait() }
 
 // Invoke makes a unary call, on the caller's own goroutine. args is a
 // [wire.Source], a *wire.Message or a proto.Message, reply one of the last two;
@@ -39,6 +39,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	if err != nil {
 		return err
 	}
+	// net/http does not wait for what it cuts off, and its record is to be written yet.
+	c.running.Add(1)
+	defer c.running.Done()
 	s, cancel := newServerStream(ctx, method)
 	defer cancel()
 	asked, answered := false, false

@@ -49,7 +49,7 @@ func (c *Conn) Open(ctx context.Context, method string) (*Stream, error) {
 	s.call.started = make(chan struct{})
 	server.next = func() (any, error) { return s.next(server.ctx) }
 	server.answer = func(m any) error { return s.put(server.ctx, m) }
-	c.streams.Go(func() {
+	c.running.Go(func() {
 		defer end()
 		s.err = guarded(handler, server)
 		s.call.start()
