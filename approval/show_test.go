@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/wire"
@@ -108,6 +109,51 @@ func TestAnInferIsShownByItsTensors(t *testing.T) {
 	}
 	if p := part(t, s, "out"); p.Kind != approval.PartOutput {
 		t.Errorf("an output is shown as %+v", p)
+	}
+}
+
+func TestTypedTextIsShownWithTheHashOfAllOfIt(t *testing.T) {
+	texts := []string{"first", strings.Repeat("x", 20<<10) + "the end"}
+	m := &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{
+		{Name: "typed", Datatype: "BYTES", Contents: &pb.InferTensorContents{BytesContents: [][]byte{[]byte(texts[0]), []byte(texts[1])}}},
+	}}
+	p := part(t, approval.ShowInfer(scattered(marshal(t, m), 1000), masked), "typed")
+	if want := string(raw(texts...)); p.Bytes != len(want) || p.SHA256 != hash(want) || !p.Cut {
+		t.Errorf("it is shown as %d bytes %s, want %d %s", p.Bytes, p.SHA256, len(want), hash(want))
+	}
+}
+
+func TestDataThatServersReadInTwoWaysIsNotShown(t *testing.T) {
+	typed := &pb.InferTensorContents{BytesContents: [][]byte{[]byte("harmless")}}
+	for name, c := range map[string]struct {
+		contents []*pb.InferTensorContents
+		raws     int
+		refused  bool
+	}{
+		"typed":                       {[]*pb.InferTensorContents{typed, typed}, 0, false},
+		"raw":                         {[]*pb.InferTensorContents{nil, nil}, 2, false},
+		"none":                        {nil, 0, false},
+		"typed beside raw":            {[]*pb.InferTensorContents{typed}, 1, true},
+		"typed, and raw of another":   {[]*pb.InferTensorContents{typed, nil}, 1, true},
+		"empty contents beside raw":   {[]*pb.InferTensorContents{{}}, 1, true},
+		"more raw than inputs":        {[]*pb.InferTensorContents{nil}, 2, true},
+		"raw, and an input with none": {[]*pb.InferTensorContents{nil, nil}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &pb.ModelInferRequest{ModelName: "m"}
+			for _, contents := range c.contents {
+				m.Inputs = append(m.Inputs, &pb.ModelInferRequest_InferInputTensor{Name: "prompt", Datatype: "BYTES", Contents: contents})
+			}
+			for range c.raws {
+				m.RawInputContents = append(m.RawInputContents, raw("push the button"))
+			}
+			err := approval.CheckShown(wire.FromBytes(marshal(t, m)))
+			if c.refused {
+				refused(t, err, access.Malformed, access.ReasonMalformed, "two ways")
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -7,8 +7,31 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/wire"
 )
+
+// CheckShown refuses an infer whose data one server reads in another way than the
+// next: typed contents beside raw ones, or another number of raw ones than there
+// are inputs. What is shown of it would not be what the model gets. The error is an
+// [access.Error].
+func CheckShown(m *wire.Message) error {
+	view, err := m.InferRequest()
+	if err != nil || view.NumRaw() == 0 {
+		return err
+	}
+	twice := view.NumRaw() != view.NumInputs()
+	for t := range view.Inputs() {
+		twice = twice || t.HasContents()
+	}
+	if twice {
+		return &access.Error{
+			Kind: access.Malformed, Reason: access.ReasonMalformed,
+			Message: "the request needs approval, and its data can be read in two ways; send either contents with each input, or one raw_input_contents for each",
+		}
+	}
+	return nil
+}
 
 // maxDims is how many dimensions of a shape are shown.
 const maxDims = 16
@@ -116,7 +139,9 @@ func (s *summary) inputs(m *wire.Message, view wire.InferRequest) {
 		text, known := "", false
 		switch {
 		case t.HasContents():
-			text, known = typed(t.Contents())
+			if text, known = typed(t.Contents()); known {
+				p.Bytes, p.SHA256 = typedHash(m, t.Contents())
+			}
 		case n < len(raw):
 			p.Bytes, p.SHA256 = raw[n].Len(), spanHash(m, raw[n])
 			text, known = elements(raw[n])
@@ -133,12 +158,18 @@ func (s *summary) inputs(m *wire.Message, view wire.InferRequest) {
 
 // spanHash hashes a value where it is.
 func spanHash(m *wire.Message, s wire.Span) string {
+	d := hasher(m)
+	d.write(s)
+	return hex.EncodeToString(d.Sum(nil))
+}
+
+// hasher hashes values of m as they are.
+func hasher(m *wire.Message) *tensors {
 	d := &tensors{digester: &digester{Hash: sha256.New()}}
 	for _, b := range m.Buffers() {
 		d.parts = append(d.parts, b.ReadOnlyData())
 	}
-	d.write(s)
-	return hex.EncodeToString(d.Sum(nil))
+	return d
 }
 
 // typed is the beginning of the texts in typed contents.
@@ -156,6 +187,20 @@ func typed(c wire.Contents) (string, bool) {
 		}
 	}
 	return out.String(), found
+}
+
+// typedHash is the size and the hash of all texts in typed contents, as those of
+// their raw form: what is long is only begun to be shown.
+func typedHash(m *wire.Message, c wire.Contents) (size int, sum string) {
+	d := hasher(m)
+	var n [4]byte
+	for s := range c.Bytes() {
+		binary.LittleEndian.PutUint32(n[:], uint32(s.Len()))
+		_, _ = d.Write(n[:])
+		d.write(s)
+		size += len(n) + s.Len()
+	}
+	return size, hex.EncodeToString(d.Sum(nil))
 }
 
 // elements is the beginning of the texts in the raw form of a BYTES tensor; false

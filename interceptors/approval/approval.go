@@ -135,6 +135,9 @@ func (g *Gate) backend(model string) string {
 func content(ask *approval.Ask, needs []*access.Need, m *wire.Message, mask approval.Mask) (err error) {
 	for _, n := range needs {
 		if n.Terms.Scope != access.ScopeModel {
+			if err := approval.CheckShown(m); err != nil {
+				return err
+			}
 			ask.Digest, err = approval.DigestInfer(m)
 			ask.Show = func() *approval.Summary { return approval.ShowInfer(m, mask) }
 			return err

@@ -239,6 +239,22 @@ func TestAScopeThatBecomesNarrowerCoversTheContent(t *testing.T) {
 	})
 }
 
+func TestDataThatServersReadInTwoWaysIsNotAskedAbout(t *testing.T) {
+	bubble(t, func(r *rig) {
+		request := requestOf(t, &inference.ModelInferRequest{
+			ModelName: "m", RawInputContents: [][]byte{[]byte("\x04\x00\x00\x00evil")},
+			Inputs: []*inference.ModelInferRequest_InferInputTensor{
+				{Name: "prompt", Datatype: "BYTES", Contents: &inference.InferTensorContents{BytesContents: [][]byte{[]byte("harmless")}}},
+			},
+		})
+		call := newCall()
+		call.Verb = access.Infer
+		if err := <-r.unary(call, inference.GRPCInferenceService_ModelInfer_FullMethodName, request); reason(err) != access.ReasonMalformed {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestAModelThatMovesIsAskedAboutAgain(t *testing.T) {
 	bubble(t, func(r *rig) {
 		done := r.unary(newCall(), unloading, unload())
