@@ -38,7 +38,7 @@ func (s *Server) adminService(done <-chan struct{}) *admin.Service {
 		o.Links = s.notifying.links
 	}
 	if s.audit != nil {
-		o.Log, o.LogKeys = s.audit.Log(), []string{s.auditKey}
+		o.Log, o.LogKeys = s.audit.Log(), s.auditKeys
 	}
 	if s.payloads != nil {
 		o.Said = s.payloads.reader

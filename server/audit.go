@@ -59,7 +59,10 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	if err := s.openPayloads(ctx, cfg, log, s.audit.Replica()); err != nil {
 		return errors.Join(err, s.sinks.close(), s.audit.Close())
 	}
-	metrics.recorder, s.auditKey = s.audit, key.Public()
+	metrics.recorder = s.audit
+	s.auditKeys = func(ctx context.Context) ([]string, error) {
+		return publicKeys(ctx, log, []string{key.Public()})
+	}
 	s.registry.MustRegister(metrics, s.sinks)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "calls are recorded", slog.String("log", where), slog.String("origin", s.audit.Replica()), slog.String("public_key", key.Public()))
 	s.happened(audit.KindStart, digest, version(), nil)

@@ -72,10 +72,10 @@ type Server struct {
 	state     atomic.Pointer[state]
 
 	// audit and sinks are nil where nothing is recorded.
-	audit    *audit.Recorder
-	auditKey string // the public key that the log is signed with
-	payloads *payloads
-	sinks    *forwarding
+	audit     *audit.Recorder
+	auditKeys func(context.Context) ([]string, error) // the public keys that the log is signed with
+	payloads  *payloads
+	sinks     *forwarding
 
 	// notifying is nil without a store.
 	notifying *notifying

@@ -23,7 +23,12 @@ func (s *Service) listLogs(ctx context.Context, call *access.Call, _ *pb.ListLog
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	out := &pb.ListLogsResponse{PublicKeys: s.LogKeys}
+	out := new(pb.ListLogsResponse)
+	if s.LogKeys != nil {
+		if out.PublicKeys, err = s.LogKeys(ctx); err != nil {
+			return nil, unreadable(err)
+		}
+	}
 	for _, st := range states {
 		l := &pb.Log{Id: st.Replica, Size: int64(st.Size), First: int64(st.First)}
 		if st.Last.Size > 0 {

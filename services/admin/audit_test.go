@@ -103,7 +103,7 @@ func openLibrary(t *testing.T, f func(l *library)) {
 	t.Helper()
 	open(t, func(d *desk) {
 		l := &library{desk: d, log: new(audittest.Memory), said: &said{open: func(*audit.PayloadRef) (*payload.Content, error) { return nil, audit.ErrNotFound }}}
-		d.options.Policy, d.options.Log, d.options.Said, d.options.LogKeys = policy.NewEngine(readers(t)), l.log, l.said, []string{"log+key"}
+		d.options.Policy, d.options.Log, d.options.Said, d.options.LogKeys = policy.NewEngine(readers(t)), l.log, l.said, func(context.Context) ([]string, error) { return []string{"log+key"}, nil }
 		d.use(d.options)
 		l.write(of...)
 		f(l)

@@ -77,7 +77,7 @@ type Options struct {
 	// are the public keys that the log is signed with.
 	Log     audit.Log
 	Said    Said
-	LogKeys []string
+	LogKeys func(context.Context) ([]string, error)
 	// Logins says where people log in, Backends how the model servers are, Rules
 	// what else the policy holds: each as it is at the moment.
 	Logins   func() []*pb.LoginSource
