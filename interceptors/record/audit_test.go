@@ -36,7 +36,7 @@ type desk struct {
 	call  *access.Call
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T, strict ...string) *desk {
 	t.Helper()
 	d := &desk{t: t}
 	d.log = &audittest.Memory{Before: func(context.Context, audit.Batch) error {
@@ -51,6 +51,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	o := audit.Options{Log: d.log, Key: key, Logger: slog.New(slog.DiscardHandler)}
 	o.Config.SetDefaults()
+	o.Config.Strict = append(o.Config.Strict, strict...)
 	if d.audit, err = audit.NewRecorder(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -385,6 +386,37 @@ func TestEachRequestOfAStreamHasItsAnswersAndTheirTimes(t *testing.T) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("recorded is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// What is strict in a stream is written before it is done, and before its last answer
+// leaves: one that can't be written does not leave.
+func TestAStrictRequestOfAStreamIsAnsweredWhenItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "infer")
+		err := d.stream(func(ss grpc.ServerStream, ask func(string) error) {
+			for _, id := range []string{"a", "b"} {
+				if err := ask(id); err != nil {
+					t.Fatal(err)
+				}
+				last := answer(t, id, true)
+				d.fails.Store(id == "b")
+				err := ss.SendMsg(last)
+				last.Free()
+				entries, _ := d.log.Entries()
+				n := len(entries)
+				if id == "a" && (err != nil || n != 2 || entries[1].Record.Kind != audit.KindMessage) {
+					t.Errorf("%d are recorded when it is answered, %v", n, err)
+				}
+				if e, ok := access.AsError(err); id == "b" && (!ok || e == nil || e.Reason != access.ReasonAuditAway) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+		d.fails.Store(false)
+		if all := d.close(); err != nil || len(all) != 5 {
+			t.Errorf("%d are recorded, %v", len(all), err)
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (s *stream) ended(end wire.End) {
 	r, _ := end.Follower.(*message)
 	if i := slices.Index(s.open, r); i >= 0 {
 		s.open = slices.Delete(s.open, i, i+1)
-		s.finish(r, codes.OK)
+		_ = s.finish(r, codes.OK) // its last answer has left
 	}
 }
 

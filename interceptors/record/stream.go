@@ -47,6 +47,9 @@ type message struct {
 	access.Message
 	record audit.Record
 	last   time.Time // when its last answer left
+	// intended tells that an intent is in the log: the end is to be, too, before the last
+	// answer leaves.
+	intended bool
 
 	capture   *payload.Capture
 	decoupled atomic.Bool // it may have several answers, the last of which says so
@@ -97,7 +100,8 @@ func (s *stream) decided(m access.Message) {
 		return
 	}
 	refused := s.refused(m)
-	s.finish(refused, codes.OK)
+	refused.intended = false // who is refused is answered by others, and not kept waiting
+	_ = s.finish(refused, codes.OK)
 }
 
 // refused finds the request that a refusal is about: the one that is being read, or
@@ -187,16 +191,18 @@ func (s *stream) intend(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over {
+	if s.over { // it is recorded as what did not go on
 		r.capture.Drop()
-		return nil
+		return context.Canceled
 	}
 	s.reading, s.open = nil, append(s.open, r)
+	r.intended = a.Strict(r.Verb)
 	if len(s.open) > maxOpen {
 		oldest := s.open[0]
 		s.open = slices.Delete(s.open, 0, 1)
 		oldest.capture.Drop()
-		s.finish(oldest, codes.OK)
+		oldest.intended = false
+		_ = s.finish(oldest, codes.OK)
 	}
 	return nil
 }
@@ -252,7 +258,9 @@ func (s *stream) SendMsg(m any) error {
 		return nil // it is for the step that follows, and goes no further
 	}
 	if answer, ok := m.(*wire.Message); ok {
-		s.answer(answer)
+		if err := s.answer(answer); err != nil {
+			return err
+		}
 	} else if other, ok := m.(proto.Message); ok {
 		s.mu.Lock()
 		s.total.BytesOut += int64(proto.Size(other))
@@ -262,8 +270,9 @@ func (s *stream) SendMsg(m any) error {
 }
 
 // answer notes an answer on the record of its request. It is found by its id, the
-// oldest first: as exactly as clients themselves can tell.
-func (s *stream) answer(m *wire.Message) {
+// oldest first: as exactly as clients themselves can tell. The error is of a last one
+// that must not leave unrecorded.
+func (s *stream) answer(m *wire.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total.Answers++
@@ -271,17 +280,17 @@ func (s *stream) answer(m *wire.Message) {
 	follower, followed := m.Follower().(*message)
 	if r := s.alike(m, follower, followed); r != nil {
 		s.noted(r, m, followed)
-		return
+		return nil
 	}
 	view, err := m.StreamResponse()
 	if err != nil || len(s.open) == 0 {
-		return
+		return nil
 	}
 	resp := view.Response()
 	id := resp.ID()
 	i := slices.IndexFunc(s.open, func(r *message) bool { return r == follower || !followed && id.Is(r.ID) })
 	if i < 0 {
-		return
+		return nil
 	}
 	r := s.open[i]
 	s.noted(r, m, followed)
@@ -294,12 +303,12 @@ func (s *stream) answer(m *wire.Message) {
 	final, marked := resp.Parameters().Get(finalKey)
 	if last, _ := final.Bool(); last || !marked && (!r.decoupled.Load() || code != codes.OK) {
 		s.open = slices.Delete(s.open, i, i+1)
-		s.finish(r, code)
-		return
+		return s.finish(r, code)
 	}
 	r.like.followed = followed
 	r.like.head, r.like.known = view.AppendHead(r.like.head[:0])
 	r.like.known = r.like.known && marked && code == codes.OK
+	return nil
 }
 
 // alike finds the request of an answer that is like its last one. Where answers are
@@ -351,8 +360,9 @@ func (r *message) count(f access.Found) {
 	(*counts)[f.Entity] += f.N
 }
 
-// finish writes the record of a request. s.mu is held.
-func (s *stream) finish(r *message, code codes.Code) {
+// finish writes the record of a request, and waits for it where its intent is written.
+// s.mu is held.
+func (s *stream) finish(r *message, code codes.Code) error {
 	if r.Refused != nil {
 		code = codeOf(r.Refused)
 		if r.Refused.Cause != nil {
@@ -363,7 +373,7 @@ func (s *stream) finish(r *message, code codes.Code) {
 	r.record.Verdict, r.record.Status = verdict(r.Refused, code), uint32(code)
 	r.record.Duration = max(s.recorder.since(r.record.Time), 0)
 	// The last answer ended the request; a refusal and the stream's end broke it off.
-	_ = s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, nil, &r.record, false, s.call)
+	return s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, nil, &r.record, r.intended, s.call)
 }
 
 // describe writes what is known of a request.
@@ -382,19 +392,23 @@ func (s *stream) close(ctx context.Context, code codes.Code, cause string) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	var unwritten error
 	for _, r := range s.open {
-		s.finish(r, code)
+		if err := s.finish(r, code); unwritten == nil {
+			unwritten = err
+		}
 	}
 	s.open = nil
 	if s.reading != nil { // what ended the stream kept it from going on
 		if s.reading.Refused == nil {
 			s.reading.Refused = s.call.Refused
 		}
-		s.finish(s.reading, code)
+		_ = s.finish(s.reading, code)
 	}
 	record := &s.total
 	fill(record, s.call)
 	record.Duration = s.recorder.since(s.call.Opened)
 	record.Verdict, record.Status, record.Cause = verdict(s.call.Refused, code), uint32(code), clean(cause)
-	return s.recorder.keep(ctx, nil, true, s.call.Marks, record, false, s.call) // whose request each mark is of is not told
+	_ = s.recorder.keep(ctx, nil, true, s.call.Marks, record, false, s.call) // whose request each mark is of is not told
+	return unwritten
 }
