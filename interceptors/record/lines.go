@@ -26,7 +26,7 @@ func (r *Recorder) line(ctx context.Context, call *access.Call, code codes.Code,
 	if call.Peer.IsValid() {
 		attrs = append(attrs, slog.String("peer", call.Peer.String()))
 	}
-	attrs = subject(principal(attrs, call.Principal), call.Verb, call.Model)
+	attrs = subject(principal(attrs, call.Principal), call.Verb, r.named(call.Model, call.Refused == nil && code == codes.OK))
 	if call.Backend != "" {
 		attrs = append(attrs, slog.String("backend", call.Backend))
 	}
@@ -38,9 +38,9 @@ func (r *Recorder) line(ctx context.Context, call *access.Call, code codes.Code,
 		attrs = append(attrs, slog.Any("observed", call.Observed))
 	}
 	attrs = approved(attrs, call.Guard, call.Approval)
-	attrs = append(why(attrs, call.Decision, call.Refused), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
+	attrs = append(r.why(attrs, call.Decision, call.Refused, call.Model), slog.String("code", code.String()), slog.Duration("took", r.since(call.Opened)))
 	if cause != "" && call.Refused == nil {
-		attrs = append(attrs, slog.String("cause", clip(cause)))
+		attrs = append(attrs, slog.String("cause", clip(r.masked(call.Model, cause))))
 	}
 	r.Log.LogAttrs(ctx, level, "call", attrs...)
 }
@@ -58,10 +58,10 @@ func (r *Recorder) message(ctx context.Context, call *access.Call, m access.Mess
 		return
 	}
 	var room [maxAttrs]slog.Attr
-	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(m.ID)))
-	attrs = subject(principal(attrs, call.Principal), m.Verb, m.Model)
+	attrs := append(room[:0], slog.String("id", call.ID), slog.String("rpc", call.RPC), slog.String("request", clip(r.masked(m.Model, clean(m.ID)))))
+	attrs = subject(principal(attrs, call.Principal), m.Verb, r.named(m.Model, m.Refused == nil))
 	attrs = approved(append(attrs, slog.String("verdict", m.Verdict())), m.Guard, m.Approval)
-	attrs = why(attrs, m.Decision, m.Refused)
+	attrs = r.why(attrs, m.Decision, m.Refused, m.Model)
 	r.Log.LogAttrs(ctx, level, "message", attrs...)
 }
 
@@ -101,17 +101,33 @@ func subject(attrs []slog.Attr, v access.Verb, model string) []slog.Attr {
 }
 
 // why is what the caller does not get to see: the rule, and the cause.
-func why(attrs []slog.Attr, d access.Decision, refused *access.Error) []slog.Attr {
+func (r *Recorder) why(attrs []slog.Attr, d access.Decision, refused *access.Error, model string) []slog.Attr {
 	if d.Rule != "" {
 		attrs = append(attrs, slog.String("rule", d.Rule))
 	}
 	if refused != nil {
 		attrs = append(attrs, slog.String("reason", refused.Reason))
 		if refused.Cause != nil {
-			attrs = append(attrs, slog.String("cause", clip(refused.Cause.Error())))
+			attrs = append(attrs, slog.String("cause", clip(r.masked(model, clean(refused.Cause.Error())))))
 		}
 	}
 	return attrs
+}
+
+// masked is a text that a caller may have chosen, without the values in it.
+func (r *Recorder) masked(model, text string) string {
+	if r.Mask == nil || text == "" {
+		return text
+	}
+	return r.Mask(model, text)
+}
+
+// named is a model's name; one that no model may have could be any text.
+func (r *Recorder) named(model string, answered bool) string {
+	if answered {
+		return model
+	}
+	return r.masked(model, clean(model))
 }
 
 // clip bounds what a caller or another server can put into a line.

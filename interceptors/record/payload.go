@@ -37,9 +37,10 @@ func (r *Recorder) keep(ctx context.Context, c *payload.Capture, ended bool, mar
 }
 
 // mask masks the words of a record that its caller chose: a value can stand in a
-// request's id and in the name of an input as well as in its text.
+// request's id and in the name of an input as well as in its text, and in what is said
+// of a request that could not be read as far as its model's name.
 func (r *Recorder) mask(record *audit.Record) {
-	if r.Mask == nil || record.Model == "" {
+	if r.Mask == nil {
 		return
 	}
 	model := record.Model

@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -415,6 +416,38 @@ func TestNamesAreMasked(t *testing.T) {
 	entries, _ := c.shelf.Entries()
 	for _, e := range entries {
 		if e.Record.Verb != "" && (e.Record.Request != "by [NAME]" || e.Record.Model != "m-[NAME]" || e.Record.AskedVersion != "[NAME]" || e.Record.Inputs[0].Name != "[NAME]") {
+			t.Errorf("%+v", e.Record)
+		}
+	}
+}
+
+// What can't be read as far as its model's name is masked too, and so is what the
+// process says of it itself.
+func TestNamesAreMaskedWithoutAModelAndInLines(t *testing.T) {
+	c := newCapturing(t)
+	var lines bytes.Buffer
+	c.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	c.Mask = func(_, text string) string { return strings.ReplaceAll(text, "jane", "[NAME]") }
+	refused := &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Cause: errors.New("no such member as jane")}
+	for _, model := range []string{"", "jane"} {
+		call := *c.call
+		call.RPC, call.Model = "ModelInfer", model
+		_, _ = c.Step().Unary(access.WithCall(t.Context(), &call), wire.RequestOf(nil), nil, func(context.Context, any) (any, error) { return nil, refused })
+	}
+	call := *c.call
+	call.RPC, call.Stream = "ModelStreamInfer", true
+	_ = c.Step().Stream(nil, &stream{ctx: access.WithCall(t.Context(), &call)}, nil, func(any, grpc.ServerStream) error {
+		call.OnMessage(access.Message{ID: "jane", Model: "m", Verb: access.Infer})
+		call.OnMessage(access.Message{ID: "jane", Model: "jane", Verb: access.Infer, Refused: refused})
+		return nil
+	})
+	_ = c.end(t)
+	if text := lines.String(); strings.Contains(text, "jane") || strings.Count(text, "[NAME]") != 7 {
+		t.Error(text)
+	}
+	entries, _ := c.shelf.Entries()
+	for _, e := range entries {
+		if bytes.Contains(e.Bytes, []byte("jane")) {
 			t.Errorf("%+v", e.Record)
 		}
 	}
