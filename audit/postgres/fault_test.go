@@ -219,3 +219,43 @@ func TestConnectionStrings(t *testing.T) {
 		}
 	}
 }
+
+// TestLostWrites: what the server had said is there, and has not any more after a
+// crash, is written again; but not where it was synced, for then the database is
+// another.
+func TestLostWrites(t *testing.T) {
+	l := open(t, pgtest.Start(t).Database(t))
+	defer func() { must(t, l.Close()) }()
+	all := audittest.Infers("r", 0, 3000)
+	add := func(from, to int, sync bool) error {
+		return l.Append(t.Context(), audit.Batch{Replica: "r", Entries: all[from:to], Sync: sync})
+	}
+	forget := func(size int) {
+		must(t, l.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+		must(t, l.Exec(t.Context(), "UPDATE sluice_audit_replica SET size = $1, sealed = least(sealed, $1)", size))
+		for _, table := range []string{"head", "segment", "term", "call", "leaf"} {
+			must(t, l.Exec(t.Context(), "DELETE FROM sluice_audit_"+table+" WHERE first >= $1", size))
+		}
+	}
+	until := func(want error, f func() error) {
+		t.Helper()
+		var err error
+		for range 20 { // the first try finds the connection gone
+			if err = f(); errors.Is(err, want) {
+				return
+			}
+		}
+		t.Fatalf("%v, want %v", err, want)
+	}
+	must(t, add(0, 10, true))
+	must(t, add(10, 30, false))
+	must(t, add(30, 700, false))
+	forget(10)
+	until(nil, func() error { return add(700, 1000, false) })
+	if got := places(t, l, audit.Query{Oldest: true}); len(got) != 1000 {
+		t.Errorf("%d records", len(got))
+	}
+	must(t, add(1000, 1100, true))
+	forget(10)
+	until(audit.ErrOutOfOrder, func() error { return add(1100, 1110, false) })
+}

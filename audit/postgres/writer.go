@@ -40,6 +40,7 @@ type writer struct {
 	mu      sync.Mutex
 	closed  bool
 	conn    *pgx.Conn // nil: not connected
+	pid     uint32    // of the server's process that holds the lock, or held it last
 	at      position
 	// known is the size that was reached, and recent what of it a crash of the server
 	// could take: everything since the last batch that was synced.
@@ -164,7 +165,16 @@ func (w *writer) lock(ctx context.Context) error {
 	_, _ = h.Write([]byte(w.replica))
 	for pause := lockFirst; ; pause *= 2 {
 		free := false
-		if err := w.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", int32(lockClass), int32(h.Sum32())).Scan(&free); err != nil || free {
+		if err := w.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", int32(lockClass), int32(h.Sum32())).Scan(&free); err != nil {
+			return err
+		}
+		if free {
+			w.pid = w.conn.PgConn().PID()
+			return nil
+		}
+		// Where the network broke, the server may keep the connection before for long.
+		if _, err := w.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid::bigint = $2 AND objid::bigint = $3`, int32(w.pid), int64(lockClass), int64(h.Sum32())); err != nil {
 			return err
 		}
 		if pause > lockLast {
