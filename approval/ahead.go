@@ -164,6 +164,9 @@ func (e *Engine) countGlass(ctx context.Context, who *access.Principal, now time
 		if now.Sub(at) < glassDay {
 			lately = append(lately, at)
 		}
+		if ends := at.Add(glassDay); ends.After(item.Expires) {
+			item.Expires = ends // of a clock that was set back: others keep the count as long as ever
+		}
 	}
 	if most := e.config.BreakGlass.PerPrincipal; len(lately) >= most {
 		return store.Change{}, tooMany("you have broken the glass %d times within 24 hours, which is as often as may be; ask an approver or an administrator", len(lately))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
+	"github.com/sluice-gateway/sluice/store"
 )
 
 func want(change ...func(*approval.Want)) approval.Want {
@@ -228,6 +229,22 @@ func TestBreakGlassIsForItsModelAndNotForThoseThatGoAlong(t *testing.T) {
 		}
 		if got := r.passed(r.admit(ask())); !got.BreakGlass || got.Grant != first.ID+", "+second.ID {
 			t.Errorf("a call for which each glass was broken is let through by %+v", got)
+		}
+	})
+}
+
+func TestAClockThatIsSetBackForgetsNoBrokenGlass(t *testing.T) {
+	bubble(t, func(r *rig) {
+		began := time.Now()
+		for _, back := range []time.Duration{0, 48 * time.Hour} {
+			r.back.Store(int64(back))
+			if _, err := r.engine.BreakGlass(r.t.Context(), alice, want()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		items, err := r.store.List(r.t.Context(), store.Query{Kind: approval.KindBreakGlass})
+		if err != nil || len(items) != 1 || items[0].Expires.Before(began.Add(24*time.Hour)) {
+			t.Errorf("the count is %+v, %v: a replica whose clock is right deletes it", items, err)
 		}
 	})
 }
