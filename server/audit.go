@@ -65,7 +65,12 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	}
 	s.registry.MustRegister(metrics, s.sinks)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "calls are recorded", slog.String("log", where), slog.String("origin", s.audit.Replica()), slog.String("public_key", key.Public()))
-	s.happened(audit.KindStart, digest, version(), nil)
+	// On disk before anything is served: who verifies the log from then on finds it.
+	begun := &audit.Record{Kind: audit.KindStart, Time: time.Now(), Verdict: audit.Allowed, Object: digest, Detail: version()}
+	if err := s.audit.Write(ctx, begun, nil); err != nil {
+		s.closeAudit()
+		return err
+	}
 	return nil
 }
 
