@@ -158,7 +158,7 @@ func (o Order) check() *access.Error {
 	case len(o.Session) > 64:
 		return wrong("a session's id has 32 letters and digits")
 	case o.Principal != "" && (issuer == "" || subject == ""):
-		return wrong("a principal is written issuer#subject, as `sluice sessions list` shows it")
+		return wrong("a principal is written issuer#subject, as `sluice sessions list -o json` shows it")
 	case len(o.Principal) > store.MaxText || strings.ContainsRune(o.Principal, 0):
 		return wrong(fmt.Sprintf("a principal has at most %d bytes, none of which is 0", store.MaxText))
 	case o.For < 0:
