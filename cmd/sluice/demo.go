@@ -112,8 +112,28 @@ print(client.infer("simple", inputs, headers=token).as_numpy("OUTPUT0"))
 client.unload_model("simple", headers=token); client.load_model("simple", headers=token)
 EOF
 
-%s%sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
-`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), adminURL(d.Console), d.Issuer, d.Config, self(), flag, addr(d.GRPC), overREST(d.REST), overAudit(d.Console))
+%s%s%sPut bob in alice's place: he may infer, and is told who could unload. Ctrl-C ends the demo.
+`, addr(d.GRPC), addr(d.REST), addr(d.Metrics), adminURL(d.Console), d.Issuer, d.Config, self(), flag, addr(d.GRPC),
+		overREST(d.REST), overApproval(d, flag), overAudit(d.Console))
+}
+
+// overApproval are commands for a call that waits until somebody else agrees.
+func overApproval(d server.Demo, issuer string) string {
+	if addr(d.Console) == "off" || addr(d.REST) == "off" {
+		return ""
+	}
+	at := ""
+	if admin := adminURL(d.Console); admin != defaultServer {
+		at = "export SLUICE_SERVER=" + admin + "\n"
+	}
+	return fmt.Sprintf(`%[1]scurl -s -X POST -H "Authorization: Bearer $TOKEN" http://%[2]s/v2/repository/models/prod-simple/unload &
+export CAROL=$(%[3]s demo token carol%[4]s)
+SLUICE_TOKEN=$CAROL %[3]s approvals list
+SLUICE_TOKEN=$CAROL %[3]s approvals approve ID --reason "fine by me"
+
+The unload waits, and goes on once carol has put the listed ID in; alice can't approve what is hers.
+
+`, at, addr(d.REST), self(), issuer)
 }
 
 // overAudit is a command that finds what was done; alice is an auditor.
