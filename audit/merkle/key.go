@@ -116,7 +116,14 @@ func (k *Key) Remember(signed []byte) error {
 		return nil
 	}
 	name := k.lastPath()
-	if err := os.WriteFile(name+".new", signed, private); err != nil {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, private)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(signed)
+	// Synced before it gets its name: after a loss of power it would be empty, and no
+	// gateway starts on what is no statement.
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(name+".new", name)

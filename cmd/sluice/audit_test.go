@@ -128,3 +128,22 @@ func TestAuditVerifyKnowsWhatWasSignedLast(t *testing.T) {
 		t.Errorf("ended with %d: %s%s", code, out, errs)
 	}
 }
+
+// A published checkpoint whose end was cut off is told of, and takes none of those
+// behind it along.
+func TestAPublishedCheckpointThatIsCutOff(t *testing.T) {
+	dir := layLog(t)
+	path := filepath.Join(dir, "published.txt")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n\n"))
+	if err := os.WriteFile(path, append(append(first, "\n\n"...), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := typed(t, "audit", "verify", "--config", filepath.Join(dir, "sluice.yaml"), "--checkpoints", path)
+	if code != 1 || strings.Count(out, "not signed (a checkpoint from elsewhere") != 1 || !strings.Contains(errs, "1 finding") {
+		t.Errorf("ended with %d: %s%s", code, out, errs)
+	}
+}

@@ -206,6 +206,9 @@ func keysIn(file string) (keys []string, err error) {
 	return keys, nil
 }
 
+// signature begins each line of a note's signatures.
+const signature = "— "
+
 // checkpointsIn reads published checkpoints: each ends with its signature's line
 // and an empty one.
 func checkpointsIn(file string) (notes [][]byte, err error) {
@@ -217,8 +220,13 @@ func checkpointsIn(file string) (notes [][]byte, err error) {
 		return nil, err
 	}
 	parts := bytes.Split(trimmed(text), []byte("\n\n"))
-	for i := 0; i+1 < len(parts); i += 2 { // the statement, and its signatures
-		notes = append(notes, append(append(append([]byte(nil), parts[i]...), "\n\n"...), append(parts[i+1], '\n')...))
+	for i := 0; i < len(parts); i++ { // the statement, and its signatures
+		note := append(append([]byte(nil), parts[i]...), "\n\n"...)
+		if i+1 < len(parts) && bytes.HasPrefix(parts[i+1], []byte(signature)) {
+			i++
+			note = append(append(note, parts[i]...), '\n')
+		} // else its end was cut off, which is told; those behind it are whole
+		notes = append(notes, note)
 	}
 	if len(notes) == 0 {
 		return nil, fmt.Errorf("%s holds no checkpoint", file)
