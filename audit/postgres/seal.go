@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,14 +42,14 @@ type table struct {
 
 // copies writes what there is much of.
 func (t *transaction) copies(ctx context.Context) error {
-	segments := table{name: "sluice_audit_segment", columns: []string{"first", "low", "top", "high", "day", "replica", "n", "body"}}
+	segments := table{name: "sluice_audit_segment", columns: []string{"first", "low", "top", "high", "day", "replica", "n", "ends", "body"}}
 	terms := table{name: "sluice_audit_term", columns: []string{"key", "first", "day", "replica", "at"}}
 	calls := table{name: "sluice_audit_call", columns: []string{"first", "day", "replica", "filter"}}
 	leaves := table{name: "sluice_audit_leaf", columns: []string{"replica", "first", "n", "leaves"}}
 	payloads := table{name: "sluice_audit_payload", columns: []string{"seq", "day", "replica", "id", "key", "words", "body"}}
 	for _, s := range t.seals {
-		hashes, body := pack(s.entries)
-		segments.rows = append(segments.rows, []any{s.first, s.low, s.top, s.high, s.day, t.id, int32(len(s.entries)), t.w.compress.EncodeAll(body, nil)})
+		hashes, body, ends := t.w.squeeze(s.entries)
+		segments.rows = append(segments.rows, []any{s.first, s.low, s.top, s.high, s.day, t.id, int32(len(s.entries)), ends, body})
 		calls.rows = append(calls.rows, []any{s.first, s.day, t.id, newFilter(s.entries)})
 		leaves.rows = append(leaves.rows, []any{t.id, s.first, int32(len(s.entries)), hashes})
 		for _, p := range termsOf(s.entries) {
@@ -69,4 +70,19 @@ func (t *transaction) copies(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// blockSize is how many records of a segment are compressed together: what is read
+// of it for one of them.
+const blockSize = 128
+
+// squeeze packs entries, the encodings in compressed blocks that end where ends says.
+func (l *Log) squeeze(entries []audit.Entry) (hashes, body []byte, ends []int32) {
+	for part := range slices.Chunk(entries, blockSize) {
+		leaves, block := pack(part)
+		hashes = append(hashes, leaves...)
+		body = l.compress.EncodeAll(block, body)
+		ends = append(ends, int32(len(body)))
+	}
+	return hashes, body, ends
 }

@@ -37,7 +37,9 @@ CREATE TABLE sluice_audit_day (
 
 CREATE TABLE sluice_audit_segment (
 	first bigint NOT NULL, low bigint NOT NULL, top bigint NOT NULL, high bigint NOT NULL,
-	day date NOT NULL, replica integer NOT NULL, n integer NOT NULL, body bytea NOT NULL
+	day date NOT NULL, replica integer NOT NULL, n integer NOT NULL,
+	ends integer[] NOT NULL, -- of each 128 records, in body
+	body bytea NOT NULL
 ) PARTITION BY RANGE (day);
 ALTER TABLE sluice_audit_segment ALTER body SET STORAGE EXTERNAL;
 CREATE INDEX sluice_audit_segment_first ON sluice_audit_segment (replica, first);
