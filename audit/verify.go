@@ -261,8 +261,9 @@ func (v *verification) size(ctx context.Context, replica string) (uint64, error)
 	return 0, err
 }
 
-// prunedTo is what the log itself says of how far records were deleted.
-func prunedTo(r *Record) uint64 {
+// PrunedTo is what a record says of how far the records of its log were deleted, the
+// last itself not included; 0 is nothing.
+func PrunedTo(r *Record) uint64 {
 	to, err := strconv.ParseUint(r.Object, 10, 64)
 	if r.Kind != KindPrune || err != nil {
 		return 0

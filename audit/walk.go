@@ -95,7 +95,7 @@ func (w *walk) compare(leaf merkle.Hash) merkle.Hash {
 	r := w.record
 	is := merkle.Leaf(r.Bytes)
 	if is == leaf {
-		w.says = max(w.says, prunedTo(r.Record))
+		w.says = max(w.says, PrunedTo(r.Record))
 	}
 	if is != leaf {
 		f := Finding{Replica: w.state.Replica, Fault: Edited, First: r.Place, Last: r.Place}

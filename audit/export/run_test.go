@@ -223,6 +223,35 @@ func TestMissingInBetween(t *testing.T) {
 	}
 }
 
+// TestMissingAtTheBeginning: what is not there before the first record is missing,
+// unless the log itself says that it was pruned.
+func TestMissingAtTheBeginning(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from   int
+		pruned string
+		want   string
+	}{
+		"nothing":        {0, "", ""},
+		"some":           {5, "", "begins with record 5"},
+		"all":            {26, "", "has none"},
+		"pruned":         {5, "5", ""},
+		"less is pruned": {5, "4", "begins with record 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, dir := newJournal(t, 25), t.TempDir()
+			j.add(&audit.Record{Kind: audit.KindPrune, Object: tt.pruned})
+			j.sign(t)
+			cut := *j
+			cut.entries = j.entries[tt.from:]
+			exported(t, j, dir, func(o *export.Options) { o.Source = &cut })
+			report, err := export.Verify(t.Context(), export.Folder(dir), j.key.Public())
+			if problems := strings.Join(report.Problems, " "); err != nil || report.OK() != (tt.want == "") || !strings.Contains(problems, tt.want) {
+				t.Errorf("%s, %v", problems, err)
+			}
+		})
+	}
+}
+
 func TestFolderKeepsToItself(t *testing.T) {
 	f := export.Folder(t.TempDir())
 	for _, name := range []string{"", "../x", "a/b", ".hidden", `a\b`, "/etc/passwd", "c:x"} {

@@ -55,7 +55,7 @@ func Verify(ctx context.Context, t Target, public ...string) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: reading the manifest: %w", err)
 	}
-	v := &verifier{Report: &Report{}, target: t, manifest: m, logs: map[string]merkle.Statement{}, next: map[string]uint64{}}
+	v := &verifier{Report: &Report{}, target: t, manifest: m, logs: map[string]merkle.Statement{}, next: map[string]uint64{}, first: map[string]uint64{}, pruned: map[string]uint64{}}
 	v.Manifest = hashOf(b)
 	if m.Version != manifestVersion || !m.Format.Known() {
 		v.problem("%s: is of a version or format that is not known here", ManifestName)
@@ -84,7 +84,9 @@ type verifier struct {
 	target   Target
 	manifest *Manifest
 	logs     map[string]merkle.Statement
-	next     map[string]uint64 // of each log, where it is exported whole
+	// Of each log, where it is exported whole: which record has to come, which came
+	// first, and how far the log itself says that it was pruned.
+	next, first, pruned map[string]uint64
 }
 
 // statements opens the checkpoints with the keys of their logs.
@@ -219,17 +221,34 @@ func (v *verifier) record(r *audit.Record, line *proofLine, hashes [][]byte) {
 	if !v.manifest.whole() {
 		return
 	}
-	if want, begun := v.next[r.Replica]; begun && want != r.Seq {
+	want, begun := v.next[r.Replica]
+	if !begun {
+		v.first[r.Replica] = r.Seq
+	}
+	v.pruned[r.Replica] = max(v.pruned[r.Replica], audit.PrunedTo(r))
+	if begun && want != r.Seq {
 		v.problem("record %s/%d: follows %d, what was between is missing", r.Replica, r.Seq, want-1)
 	}
 	v.next[r.Replica] = r.Seq + 1
 }
 
-// ends checks that whole logs go up to their checkpoints, as far as time did.
+// ends checks that whole logs go from where they were pruned up to their checkpoints.
 func (v *verifier) ends() {
+	if !v.manifest.whole() {
+		return
+	}
 	for _, s := range v.Logs {
-		if next, begun := v.next[s.Origin]; begun && v.manifest.whole() && next < s.Size {
+		if of := v.manifest.Query.Replica; of != "" && of != s.Origin {
+			continue
+		}
+		next, begun := v.next[s.Origin]
+		switch first := v.first[s.Origin]; {
+		case !begun:
+			v.problem("log %s: %d records were signed, and the export has none", s.Origin, s.Size)
+		case next < s.Size:
 			v.problem("log %s: %d records were signed, and the export ends with %d", s.Origin, s.Size, next-1)
+		case first > v.pruned[s.Origin]:
+			v.problem("log %s: the export begins with record %d, and no record says that those before were pruned", s.Origin, first)
 		}
 	}
 }
