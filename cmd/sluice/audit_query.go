@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,10 +165,9 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 
 // ageOf is a duration that may be in days.
 func ageOf(text string) (time.Duration, error) {
-	var days int
-	var rest string
-	if n, _ := fmt.Sscanf(text, "%d%s", &days, &rest); n == 2 && rest == "d" && days >= 0 && days < 100_000 {
-		return time.Duration(days) * 24 * time.Hour, nil
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
 	}
 	d, err := time.ParseDuration(text)
 	if err == nil && d < 0 {
