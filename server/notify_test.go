@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
+	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/store/sqlite"
@@ -54,7 +56,19 @@ type slackDesk struct {
 	*desk
 	mail  *mailbox
 	links *notify.Links
+	kept  string // the store's file
 	n     int
+}
+
+// log is the audit log, which is beside the store.
+func (s *slackDesk) log() *auditlog.Log {
+	s.t.Helper()
+	l, err := auditlog.Open(s.t.Context(), strings.TrimSuffix(s.kept, ".db")+".audit.db")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = l.Close() })
+	return l
 }
 
 func openSlackDesk(t *testing.T) *slackDesk {
@@ -76,7 +90,7 @@ notify:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kept.Close() })
-	s.links = notify.NewLinks(kept)
+	s.links, s.kept = notify.NewLinks(kept), path
 	return s
 }
 
@@ -96,10 +110,15 @@ func (s *slackDesk) link(user, name string, groups ...string) {
 // press presses a button, as Slack does.
 func (s *slackDesk) press(action, user, request string) int {
 	s.t.Helper()
+	return s.pressSigned("hunter3", action, user, request)
+}
+
+func (s *slackDesk) pressSigned(secret, action, user, request string) int {
+	s.t.Helper()
 	s.n++
 	body := url.Values{"payload": {fmt.Sprintf(`{"type":"block_actions","trigger_id":"%d","user":{"id":%q,"team_id":"T1"},"actions":[{"action_id":%q,"value":%q}]}`, s.n, user, action, request)}}.Encode()
 	stamp := fmt.Sprint(time.Now().Unix())
-	mac := hmac.New(sha256.New, []byte("hunter3"))
+	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = mac.Write([]byte("v0:" + stamp + ":" + body))
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.Console+"/v1/slack/actions", strings.NewReader(body))
 	if err != nil {
@@ -116,6 +135,29 @@ func (s *slackDesk) press(action, user, request string) int {
 	}
 	_ = answer.Body.Close()
 	return answer.StatusCode
+}
+
+// TestPressesThatSlackHasNotSignedAreRecorded, as logins that failed.
+func TestPressesThatSlackHasNotSignedAreRecorded(t *testing.T) {
+	s := openSlackDesk(t)
+	if code := s.pressSigned("guessed", "sluice_approve", "UC", "1"); code != http.StatusUnauthorized {
+		t.Errorf("it is answered with %d", code)
+	}
+	log := s.log()
+	var lines []string
+	eventually(t, "the record", func() bool {
+		lines = nil
+		for f, err := range log.Search(t.Context(), audit.Query{Kinds: []audit.Kind{audit.KindLoginFailed}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, told(f.Record)+" "+f.Record.Peer.String())
+		}
+		return len(lines) > 0
+	})
+	if want := "login_failed slack denied Unauthenticated TOKEN_INVALID 127.0.0.1"; len(lines) != 1 || lines[0] != want {
+		t.Errorf("recorded are %q", lines)
+	}
 }
 
 // TestPeopleAreToldAndDecideInSlack: what waits is told by webhook and in Slack,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -13,8 +14,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/audit"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/identity"
+	"github.com/sluice-gateway/sluice/interceptors/telemetry"
 	"github.com/sluice-gateway/sluice/notify/slack"
 	"github.com/sluice-gateway/sluice/rest/inprocess"
 )
@@ -74,7 +77,7 @@ func (s *Server) slackHandler(handlers map[string]grpc.StreamHandler) http.Handl
 		return nil
 	}
 	client := pb.NewApprovalServiceClient(inprocess.New(handlers))
-	return slack.NewHandler(slack.Options{
+	return s.signedOnly(slack.NewHandler(slack.Options{
 		Apps: s.slackApps, Links: s.notifying.links, Client: s.notifying.client, Logger: s.log,
 		Decide: func(ctx context.Context, who *access.Principal, request string, approve bool) error {
 			token, end := s.vouchers.vouch(who)
@@ -90,8 +93,43 @@ func (s *Server) slackHandler(handlers map[string]grpc.StreamHandler) http.Handl
 			}
 			return shown(err)
 		},
+	}))
+}
+
+// signedOnly records presses that Slack has not signed: whoever sends them tries to be
+// somebody, as with a bad token.
+func (s *Server) signedOnly(next http.Handler) http.Handler {
+	if s.audit == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, out := time.Now(), &codeWriter{ResponseWriter: w}
+		next.ServeHTTP(out, r)
+		if out.code != http.StatusUnauthorized {
+			return
+		}
+		proxies := telemetry.Proxies(s.state.Load().cfg.Server.TrustedProxies)
+		s.audit.Stranger(&audit.Record{
+			Kind: audit.KindLoginFailed, Time: began, Duration: time.Since(began), Peer: proxies.Client(access.PeerFrom(r.Context()), r.Header.Values("X-Forwarded-For")),
+			Door: slackDoor, Verdict: audit.Denied, Status: uint32(codes.Unauthenticated), Reason: access.ReasonTokenInvalid,
+		})
 	})
 }
+
+// codeWriter remembers the status that is answered with.
+type codeWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader is http.ResponseWriter's.
+func (w *codeWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController find what the writer can do.
+func (w *codeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // shown makes of what the chain answers something that may be shown: all that it
 // says to callers may be.
