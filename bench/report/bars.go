@@ -82,8 +82,9 @@ func recordBars() []Bar {
 		{"recorded: CPU per 16 MiB infer", scenario.MiB16, CPU, audit, target.Pipe, 1.1, ""},
 		{"recorded: CPU per token, as fast as they go", scenario.Tokens, CPU, audit, target.Pipe, 1.25, ""},
 		{"recorded: CPU per paced token", scenario.Paced, CPU, audit, target.Pipe, 1.25, ""},
+		// Not of paced tokens: their requests are longer than the measured time, and
+		// payloads are masked when a request ends.
 		{"payloads: CPU µs added to a token, as fast as they go", scenario.Tokens, CPU, said, "", 2, audit},
-		{"payloads: CPU µs added to a paced token", scenario.Paced, CPU, said, "", 2, audit},
 		{"guard on parameters: CPU µs added to a small infer, 16 callers", scenario.Small16, CPU, guard, "", 5, off},
 		{"guard on parameters: CPU µs added to a small infer, 1 caller", scenario.Small1, CPU, guard, "", 5, off},
 		{"guard on other models: CPU per small infer, 16 callers", scenario.Small16, CPU, target.SluiceUnguard, off, 1.05, ""},

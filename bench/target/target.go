@@ -110,7 +110,7 @@ func All() []Target {
 		{
 			Name: SluicePayloads, Does: "the same as sluice-audit, with all that is said, masked", needs: []string{"sluice"},
 			launch: sluice(Config{Kind: "triton", Audit: true, Payloads: true}),
-			only:   []string{scenario.Small16, scenario.Tokens, scenario.Paced},
+			only:   []string{scenario.Small16, scenario.Tokens},
 		},
 		{
 			Name: SluiceGuard, Does: "the same as sluice, and a guard looks at each request's parameters", needs: []string{"sluice"},
