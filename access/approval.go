@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Need is what a guard asks for before a call may go on: people's approval.
 type Need struct {
@@ -48,4 +51,24 @@ type Terms struct {
 	Scope  Scope
 	// Uses is how many calls a grant is good for; 0 is any number.
 	Uses int
+}
+
+type approvedKey struct{}
+
+// WithApproved returns a context for what a message of a stream is carried on: a is
+// what let the message through. What its call says is of no one message.
+func WithApproved(ctx context.Context, a *Approval) context.Context {
+	return context.WithValue(ctx, approvedKey{}, a)
+}
+
+// ApprovedFrom returns what let the context's message or call through; nil where
+// nobody was asked.
+func ApprovedFrom(ctx context.Context) *Approval {
+	if a, ok := ctx.Value(approvedKey{}).(*Approval); ok {
+		return a
+	}
+	if call := CallFrom(ctx); call != nil && !call.Stream {
+		return call.Approval
+	}
+	return nil
 }

@@ -59,7 +59,8 @@ type Call struct {
 	// a stream that is being read.
 	Needs []*Need
 	// Granted is what let the call, or the message that is being read, through
-	// policy although no role does. Only who reads requests writes and reads it.
+	// policy although no role does, and of a message what people were asked for
+	// besides. Only who reads requests writes and reads it.
 	Granted *Approval
 	// Approval is what let a call through that needed it, or what it waited for.
 	Approval *Approval

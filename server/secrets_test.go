@@ -339,3 +339,41 @@ func TestAStoredCredentialOverHTTP(t *testing.T) {
 	}
 	s.wantNowhere(map[string]string{"the token": seed}, map[string]string{"the error": fmt.Sprint(err)})
 }
+
+// TestAnApprovedMessageOpensTheCredentialOfItsStream: nothing else does.
+func TestAnApprovedMessageOpensTheCredentialOfItsStream(t *testing.T) {
+	s := openSafe(t, func(s *setup) {
+		s.more = ", credential: { stored: gpu, lease: approved }"
+		s.policy += "guards: [ { name: agree, verbs: [infer], models: [simple], approve: { by: [approvers], mode: ask } } ]\n"
+	})
+	s.put("bearer", "a-token-of-nobodys")
+	stream, err := s.ModelStreamInfer(s.as("bob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(m *inference.ModelInferRequest) *inference.ModelStreamInferResponse {
+		t.Helper()
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		got, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := ask(simpleSum("first")).GetErrorMessage(); !strings.Contains(got, "needs approval by group approvers") {
+		t.Fatalf("before anybody agreed: %q", got)
+	}
+	approvals := pb.NewApprovalServiceClient(s.dialConsole())
+	all, err := approvals.ListApprovals(s.as("carol"), &pb.ListApprovalsRequest{Approvable: true})
+	if err != nil || len(all.GetApprovals()) != 1 {
+		t.Fatal(all, err)
+	}
+	if _, err := approvals.Approve(s.as("carol"), &pb.ApproveRequest{Id: all.GetApprovals()[0].GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(simpleSum("again")); got.GetErrorMessage() != "" || got.GetInferResponse().GetId() != "again" {
+		t.Errorf("once carol has agreed: %v", got)
+	}
+}

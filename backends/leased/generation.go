@@ -84,7 +84,8 @@ func (b *Backend) begin(ctx context.Context) (*use, error) {
 	call := access.CallFrom(ctx)
 	h := secret.HolderOf(call)
 	if b.o.Config.Credential.Lease == backends.LeaseApproved {
-		if h.Brief = true; !h.Own && (call.Approval == nil || call.Approval.Grant == "") {
+		h.Brief = true
+		if a := access.ApprovedFrom(ctx); !h.Own && (a == nil || a.Grant == "") {
 			return nil, approved
 		}
 	}

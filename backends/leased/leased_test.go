@@ -394,6 +394,27 @@ func TestApprovedCallsAlone(t *testing.T) {
 	})
 }
 
+// TestAStreamIsApprovedByTheMessageThatOpensIt, whatever its call says of others.
+func TestAStreamIsApprovedByTheMessageThatOpensIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, backends.CredentialConfig{Stored: "gpu", Lease: backends.LeaseApproved}, backendstest.Script{"ServerMetadata": answers["ServerMetadata"], "ModelStreamInfer": {backendstest.Hang()}})
+		client := inference.NewGRPCInferenceServiceClient(s)
+		ctx, cancel := context.WithCancel(as(t.Context(), func(c *access.Call) { c.Stream, c.Approval = true, &access.Approval{Grant: "of another"} }))
+		defer cancel()
+		if _, err := client.ModelStreamInfer(ctx); reason(err) != access.ReasonNeedsApproval {
+			t.Errorf("a message that nobody has approved: %v", err)
+		}
+		if _, err := client.ModelStreamInfer(access.WithApproved(ctx, &access.Approval{Grant: "g"})); err != nil {
+			t.Errorf("one that somebody has: %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		if all := s.secrets.Leases(false); len(all) != 1 || all[0].Open {
+			t.Errorf("leases are %+v", all)
+		}
+	})
+}
+
 // TestAStreamThatNobodyReads gives its lease back with its context.
 func TestAStreamThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

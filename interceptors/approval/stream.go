@@ -104,6 +104,9 @@ func (s *stream) told(m access.Message, granted *access.Approval, err error) err
 		s.use(m.Approval)
 	}
 	m.Approval, m.Refused = approval.Merge(granted, m.Approval), refused
+	if refused == nil {
+		s.call.Granted = m.Approval // for what opens a credential for it
+	}
 	if s.call.OnMessage != nil {
 		s.call.OnMessage(m)
 	}

@@ -133,6 +133,9 @@ func TestARevokedGrantCutsTheStreamInBothDirections(t *testing.T) {
 					if err := <-held; err != nil {
 						t.Fatal(err)
 					}
+					if call.Granted == nil || call.Granted.Grant != grant {
+						t.Errorf("the message was let through by %+v", call.Granted)
+					}
 					if granted { // the next message goes by it alone
 						r.ask(nil)
 						call.Granted = &access.Approval{Grant: grant}

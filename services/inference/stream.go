@@ -352,6 +352,9 @@ func (r *relay) upstream(to route) (u *upstream, opened bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if call := access.CallFrom(r.ctx); call != nil && call.Granted != nil {
+		ctx = access.WithApproved(ctx, call.Granted)
+	}
 	stream, err := to.backend.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
 	if err != nil {
 		if to.lane == own {
