@@ -56,16 +56,24 @@ func (l *remoteLog) errOdd(what string) error {
 	return fmt.Errorf("%s answers with %s, which no gateway does", l.server, what)
 }
 
-// Search reads the records of a query. A reading that breaks off, or whose token
-// runs out, goes on behind the last record as long as it gets any further.
+// Search reads the records of a query; an [audit.DamagedError] stands for those that
+// the gateway can't read. A reading that breaks off, or whose token runs out, goes on
+// behind the last record as long as it gets any further.
 func (l *remoteLog) Search(ctx context.Context, q audit.Query) iter.Seq2[audit.Found, error] {
 	return func(yield func(audit.Found, error) bool) {
 		left, more := q.Limit, true
+		told := make(map[audit.DamagedError]bool) // a reading that goes on says it again
 		for {
 			got := 0
-			err := l.read(ctx, q, left, func(f audit.Found) bool {
-				got, q.After = got+1, f.Cursor
-				more = yield(f, nil)
+			err := l.read(ctx, q, left, func(f audit.Found, damaged *audit.DamagedError) bool {
+				switch {
+				case damaged == nil:
+					got, q.After = got+1, f.Cursor
+					more = yield(f, nil)
+				case !told[*damaged]:
+					told[*damaged] = true
+					more = yield(audit.Found{}, damaged)
+				}
 				return more
 			})
 			left -= got
@@ -88,7 +96,7 @@ func resumable(err error) bool {
 }
 
 // read is one call of ReadRecords. take tells whether it wants more.
-func (l *remoteLog) read(ctx context.Context, q audit.Query, limit int, take func(audit.Found) bool) error {
+func (l *remoteLog) read(ctx context.Context, q audit.Query, limit int, take func(audit.Found, *audit.DamagedError) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream where the reader has enough
 	stream, err := l.client.ReadRecords(ctx, &pb.ReadRecordsRequest{Query: recordQuery(q), After: q.After, NewestFirst: !q.Oldest, Limit: int64(max(limit, 0))})
@@ -105,12 +113,15 @@ func (l *remoteLog) read(ctx context.Context, q audit.Query, limit int, take fun
 		case len(m.GetRecords()) != len(m.GetCursors()):
 			return l.errOdd("records without cursors")
 		}
+		if d := m.GetDamaged(); d != nil && !take(audit.Found{}, &audit.DamagedError{Replica: d.GetReplica(), First: uint64(d.GetFirst()), Last: uint64(d.GetLast())}) {
+			return nil
+		}
 		for i, r := range m.GetRecords() {
 			found, err := l.found(r, m.GetCursors()[i])
 			if err != nil {
 				return err
 			}
-			if !take(found) {
+			if !take(found, nil) {
 				return nil
 			}
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -251,6 +252,14 @@ func (s *Service) readRecords(ctx context.Context, call *access.Call, m *pb.Read
 	left := m.GetLimit()
 	batch := new(pb.ReadRecordsResponse)
 	for found, err := range s.Log.Search(ctx, q) {
+		var damaged *audit.DamagedError
+		if errors.As(err, &damaged) { // said in its place: the reader goes on with what is whole
+			if err := sendAll(to, batch, damage(damaged)); err != nil {
+				return err
+			}
+			batch = new(pb.ReadRecordsResponse)
+			continue
+		}
 		if err != nil {
 			return unreadable(err)
 		}
@@ -272,10 +281,24 @@ func (s *Service) readRecords(ctx context.Context, call *access.Call, m *pb.Read
 			batch = new(pb.ReadRecordsResponse)
 		}
 	}
-	if len(batch.GetRecords()) == 0 {
-		return nil
+	return sendAll(to, batch)
+}
+
+func damage(d *audit.DamagedError) *pb.ReadRecordsResponse {
+	return &pb.ReadRecordsResponse{Damaged: &pb.Damage{Replica: d.Replica, First: int64(d.First), Last: int64(d.Last)}}
+}
+
+// sendAll sends what of messages is not empty.
+func sendAll(to feed, all ...*pb.ReadRecordsResponse) error {
+	for _, m := range all {
+		if len(m.GetRecords()) == 0 && m.GetDamaged() == nil {
+			continue
+		}
+		if err := to.SendMsg(m); err != nil {
+			return err
+		}
 	}
-	return to.SendMsg(batch)
+	return nil
 }
 
 func (s *Service) readLeaves(ctx context.Context, call *access.Call, m *pb.ReadLeavesRequest, to feed) error {

@@ -1147,7 +1147,10 @@ type ReadRecordsResponse struct {
 	// With their encodings, and without fields.
 	Records []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
 	// One for each record: what to give as after to go on behind it.
-	Cursors       []string `protobuf:"bytes,2,rep,name=cursors,proto3" json:"cursors,omitempty"`
+	Cursors []string `protobuf:"bytes,2,rep,name=cursors,proto3" json:"cursors,omitempty"`
+	// Set alone: records that stood here and can't be read any more. The reading goes
+	// on behind them.
+	Damaged       *Damage `protobuf:"bytes,3,opt,name=damaged,proto3" json:"damaged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1196,6 +1199,75 @@ func (x *ReadRecordsResponse) GetCursors() []string {
 	return nil
 }
 
+func (x *ReadRecordsResponse) GetDamaged() *Damage {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+// Damage is a place of a log that can't be read.
+type Damage struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Replica string                 `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
+	// The first record and the last, by their seq.
+	First         int64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	Last          int64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Damage) Reset() {
+	*x = Damage{}
+	mi := &file_sluice_v1_audit_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Damage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Damage) ProtoMessage() {}
+
+func (x *Damage) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_audit_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Damage.ProtoReflect.Descriptor instead.
+func (*Damage) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Damage) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Damage) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Damage) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type ListLogsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1204,7 +1276,7 @@ type ListLogsRequest struct {
 
 func (x *ListLogsRequest) Reset() {
 	*x = ListLogsRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[16]
+	mi := &file_sluice_v1_audit_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1288,7 @@ func (x *ListLogsRequest) String() string {
 func (*ListLogsRequest) ProtoMessage() {}
 
 func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[16]
+	mi := &file_sluice_v1_audit_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1301,7 @@ func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListLogsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{17}
 }
 
 type ListLogsResponse struct {
@@ -1244,7 +1316,7 @@ type ListLogsResponse struct {
 
 func (x *ListLogsResponse) Reset() {
 	*x = ListLogsResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[17]
+	mi := &file_sluice_v1_audit_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1328,7 @@ func (x *ListLogsResponse) String() string {
 func (*ListLogsResponse) ProtoMessage() {}
 
 func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[17]
+	mi := &file_sluice_v1_audit_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1341,7 @@ func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListLogsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListLogsResponse) GetLogs() []*Log {
@@ -1301,7 +1373,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	mi := &file_sluice_v1_audit_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1385,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[18]
+	mi := &file_sluice_v1_audit_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1398,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Log) GetId() string {
@@ -1368,7 +1440,7 @@ type ReadLeavesRequest struct {
 
 func (x *ReadLeavesRequest) Reset() {
 	*x = ReadLeavesRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	mi := &file_sluice_v1_audit_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1452,7 @@ func (x *ReadLeavesRequest) String() string {
 func (*ReadLeavesRequest) ProtoMessage() {}
 
 func (x *ReadLeavesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[19]
+	mi := &file_sluice_v1_audit_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1465,7 @@ func (x *ReadLeavesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLeavesRequest.ProtoReflect.Descriptor instead.
 func (*ReadLeavesRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadLeavesRequest) GetReplica() string {
@@ -1420,7 +1492,7 @@ type ReadLeavesResponse struct {
 
 func (x *ReadLeavesResponse) Reset() {
 	*x = ReadLeavesResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	mi := &file_sluice_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1504,7 @@ func (x *ReadLeavesResponse) String() string {
 func (*ReadLeavesResponse) ProtoMessage() {}
 
 func (x *ReadLeavesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[20]
+	mi := &file_sluice_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1517,7 @@ func (x *ReadLeavesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLeavesResponse.ProtoReflect.Descriptor instead.
 func (*ReadLeavesResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadLeavesResponse) GetLeaves() []byte {
@@ -1469,7 +1541,7 @@ type ListCheckpointsRequest struct {
 
 func (x *ListCheckpointsRequest) Reset() {
 	*x = ListCheckpointsRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[21]
+	mi := &file_sluice_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1553,7 @@ func (x *ListCheckpointsRequest) String() string {
 func (*ListCheckpointsRequest) ProtoMessage() {}
 
 func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[21]
+	mi := &file_sluice_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1566,7 @@ func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListCheckpointsRequest) GetReplica() string {
@@ -1536,7 +1608,7 @@ type ListCheckpointsResponse struct {
 
 func (x *ListCheckpointsResponse) Reset() {
 	*x = ListCheckpointsResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[22]
+	mi := &file_sluice_v1_audit_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1620,7 @@ func (x *ListCheckpointsResponse) String() string {
 func (*ListCheckpointsResponse) ProtoMessage() {}
 
 func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[22]
+	mi := &file_sluice_v1_audit_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1633,7 @@ func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{22}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListCheckpointsResponse) GetCheckpoints() []*Checkpoint {
@@ -1595,7 +1667,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[23]
+	mi := &file_sluice_v1_audit_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1679,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[23]
+	mi := &file_sluice_v1_audit_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1692,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{23}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Checkpoint) GetId() string {
@@ -1676,7 +1748,7 @@ type LookUpValueRequest struct {
 
 func (x *LookUpValueRequest) Reset() {
 	*x = LookUpValueRequest{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[24]
+	mi := &file_sluice_v1_audit_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1760,7 @@ func (x *LookUpValueRequest) String() string {
 func (*LookUpValueRequest) ProtoMessage() {}
 
 func (x *LookUpValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[24]
+	mi := &file_sluice_v1_audit_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1773,7 @@ func (x *LookUpValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpValueRequest.ProtoReflect.Descriptor instead.
 func (*LookUpValueRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{24}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LookUpValueRequest) GetValue() string {
@@ -1735,7 +1807,7 @@ type LookUpValueResponse struct {
 
 func (x *LookUpValueResponse) Reset() {
 	*x = LookUpValueResponse{}
-	mi := &file_sluice_v1_audit_proto_msgTypes[25]
+	mi := &file_sluice_v1_audit_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1819,7 @@ func (x *LookUpValueResponse) String() string {
 func (*LookUpValueResponse) ProtoMessage() {}
 
 func (x *LookUpValueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_audit_proto_msgTypes[25]
+	mi := &file_sluice_v1_audit_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1832,7 @@ func (x *LookUpValueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpValueResponse.ProtoReflect.Descriptor instead.
 func (*LookUpValueResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{25}
+	return file_sluice_v1_audit_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LookUpValueResponse) GetRecords() []*Record {
@@ -1861,10 +1933,15 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\tR\x05after\x12!\n" +
 	"\fnewest_first\x18\x03 \x01(\bR\vnewestFirst\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\\\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\x89\x01\n" +
 	"\x13ReadRecordsResponse\x12+\n" +
 	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords\x12\x18\n" +
-	"\acursors\x18\x02 \x03(\tR\acursors\"\x11\n" +
+	"\acursors\x18\x02 \x03(\tR\acursors\x12+\n" +
+	"\adamaged\x18\x03 \x01(\v2\x11.sluice.v1.DamageR\adamaged\"L\n" +
+	"\x06Damage\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x03R\x04last\"\x11\n" +
 	"\x0fListLogsRequest\"W\n" +
 	"\x10ListLogsResponse\x12\"\n" +
 	"\x04logs\x18\x01 \x03(\v2\x0e.sluice.v1.LogR\x04logs\x12\x1f\n" +
@@ -1929,7 +2006,7 @@ func file_sluice_v1_audit_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_audit_proto_rawDescData
 }
 
-var file_sluice_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_sluice_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sluice_v1_audit_proto_goTypes = []any{
 	(*RecordQuery)(nil),             // 0: sluice.v1.RecordQuery
 	(*Record)(nil),                  // 1: sluice.v1.Record
@@ -1947,35 +2024,36 @@ var file_sluice_v1_audit_proto_goTypes = []any{
 	(*Count)(nil),                   // 13: sluice.v1.Count
 	(*ReadRecordsRequest)(nil),      // 14: sluice.v1.ReadRecordsRequest
 	(*ReadRecordsResponse)(nil),     // 15: sluice.v1.ReadRecordsResponse
-	(*ListLogsRequest)(nil),         // 16: sluice.v1.ListLogsRequest
-	(*ListLogsResponse)(nil),        // 17: sluice.v1.ListLogsResponse
-	(*Log)(nil),                     // 18: sluice.v1.Log
-	(*ReadLeavesRequest)(nil),       // 19: sluice.v1.ReadLeavesRequest
-	(*ReadLeavesResponse)(nil),      // 20: sluice.v1.ReadLeavesResponse
-	(*ListCheckpointsRequest)(nil),  // 21: sluice.v1.ListCheckpointsRequest
-	(*ListCheckpointsResponse)(nil), // 22: sluice.v1.ListCheckpointsResponse
-	(*Checkpoint)(nil),              // 23: sluice.v1.Checkpoint
-	(*LookUpValueRequest)(nil),      // 24: sluice.v1.LookUpValueRequest
-	(*LookUpValueResponse)(nil),     // 25: sluice.v1.LookUpValueResponse
-	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 27: google.protobuf.Struct
-	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
+	(*Damage)(nil),                  // 16: sluice.v1.Damage
+	(*ListLogsRequest)(nil),         // 17: sluice.v1.ListLogsRequest
+	(*ListLogsResponse)(nil),        // 18: sluice.v1.ListLogsResponse
+	(*Log)(nil),                     // 19: sluice.v1.Log
+	(*ReadLeavesRequest)(nil),       // 20: sluice.v1.ReadLeavesRequest
+	(*ReadLeavesResponse)(nil),      // 21: sluice.v1.ReadLeavesResponse
+	(*ListCheckpointsRequest)(nil),  // 22: sluice.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 23: sluice.v1.ListCheckpointsResponse
+	(*Checkpoint)(nil),              // 24: sluice.v1.Checkpoint
+	(*LookUpValueRequest)(nil),      // 25: sluice.v1.LookUpValueRequest
+	(*LookUpValueResponse)(nil),     // 26: sluice.v1.LookUpValueResponse
+	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 28: google.protobuf.Struct
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
 }
 var file_sluice_v1_audit_proto_depIdxs = []int32{
-	26, // 0: sluice.v1.RecordQuery.since:type_name -> google.protobuf.Timestamp
-	26, // 1: sluice.v1.RecordQuery.until:type_name -> google.protobuf.Timestamp
-	26, // 2: sluice.v1.Record.time:type_name -> google.protobuf.Timestamp
-	27, // 3: sluice.v1.Record.fields:type_name -> google.protobuf.Struct
+	27, // 0: sluice.v1.RecordQuery.since:type_name -> google.protobuf.Timestamp
+	27, // 1: sluice.v1.RecordQuery.until:type_name -> google.protobuf.Timestamp
+	27, // 2: sluice.v1.Record.time:type_name -> google.protobuf.Timestamp
+	28, // 3: sluice.v1.Record.fields:type_name -> google.protobuf.Struct
 	0,  // 4: sluice.v1.SearchRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 5: sluice.v1.SearchRecordsResponse.records:type_name -> sluice.v1.Record
 	1,  // 6: sluice.v1.GetRecordResponse.record:type_name -> sluice.v1.Record
 	8,  // 7: sluice.v1.GetPayloadResponse.frames:type_name -> sluice.v1.Frame
-	28, // 8: sluice.v1.Frame.at:type_name -> google.protobuf.Duration
+	29, // 8: sluice.v1.Frame.at:type_name -> google.protobuf.Duration
 	0,  // 9: sluice.v1.TailRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 10: sluice.v1.TailRecordsResponse.record:type_name -> sluice.v1.Record
 	0,  // 11: sluice.v1.GetStatsRequest.query:type_name -> sluice.v1.RecordQuery
-	26, // 12: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
-	26, // 13: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
+	27, // 12: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
+	27, // 13: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
 	13, // 14: sluice.v1.GetStatsResponse.by_verdict:type_name -> sluice.v1.Count
 	13, // 15: sluice.v1.GetStatsResponse.by_principal:type_name -> sluice.v1.Count
 	13, // 16: sluice.v1.GetStatsResponse.by_model:type_name -> sluice.v1.Count
@@ -1983,38 +2061,39 @@ var file_sluice_v1_audit_proto_depIdxs = []int32{
 	13, // 18: sluice.v1.GetStatsResponse.by_entity:type_name -> sluice.v1.Count
 	0,  // 19: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 20: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
-	18, // 21: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
-	23, // 22: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
-	23, // 23: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
-	26, // 24: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
-	26, // 25: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
-	26, // 26: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
-	1,  // 27: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
-	2,  // 28: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
-	4,  // 29: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
-	6,  // 30: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
-	9,  // 31: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
-	11, // 32: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
-	14, // 33: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
-	16, // 34: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
-	19, // 35: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
-	21, // 36: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
-	24, // 37: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
-	3,  // 38: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
-	5,  // 39: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
-	7,  // 40: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
-	10, // 41: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
-	12, // 42: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
-	15, // 43: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
-	17, // 44: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
-	20, // 45: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
-	22, // 46: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
-	25, // 47: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
-	38, // [38:48] is the sub-list for method output_type
-	28, // [28:38] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 21: sluice.v1.ReadRecordsResponse.damaged:type_name -> sluice.v1.Damage
+	19, // 22: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
+	24, // 23: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
+	24, // 24: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
+	27, // 25: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
+	27, // 26: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
+	27, // 27: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
+	1,  // 28: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
+	2,  // 29: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
+	4,  // 30: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
+	6,  // 31: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
+	9,  // 32: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
+	11, // 33: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
+	14, // 34: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
+	17, // 35: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
+	20, // 36: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
+	22, // 37: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
+	25, // 38: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
+	3,  // 39: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
+	5,  // 40: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
+	7,  // 41: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
+	10, // 42: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
+	12, // 43: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
+	15, // 44: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
+	18, // 45: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
+	21, // 46: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
+	23, // 47: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
+	26, // 48: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
+	39, // [39:49] is the sub-list for method output_type
+	29, // [29:39] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_audit_proto_init() }
@@ -2028,7 +2107,7 @@ func file_sluice_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_audit_proto_rawDesc), len(file_sluice_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
