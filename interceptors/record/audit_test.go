@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -386,6 +387,54 @@ func TestEachRequestOfAStreamHasItsAnswersAndTheirTimes(t *testing.T) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("recorded is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// What a server says of tokens is in the record: those it read once, those it wrote
+// added up; nonsense is not.
+func TestTokensAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		number := func(n ...uint32) (b []byte) {
+			for _, v := range n {
+				b = binary.LittleEndian.AppendUint32(b, v)
+			}
+			return b
+		}
+		said := func(id, datatype string, in, out []byte, last bool) *wire.Message {
+			m, err := wire.FromProto(&pb.ModelStreamInferResponse{InferResponse: &pb.ModelInferResponse{
+				Id: id, ModelName: "m", RawOutputContents: [][]byte{[]byte("text"), in, out},
+				Parameters: map[string]*pb.InferParameter{"triton_final_response": {ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: last}}},
+				Outputs: []*pb.ModelInferResponse_InferOutputTensor{
+					{Name: "text_output", Datatype: "BYTES", Shape: []int64{1}},
+					{Name: "num_input_tokens", Datatype: "UINT32", Shape: []int64{1}},
+					{Name: "num_output_tokens", Datatype: datatype, Shape: []int64{2}},
+				},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		_ = d.stream(func(ss grpc.ServerStream, ask func(string) error) {
+			for _, id := range []string{"a", "b"} {
+				if err := ask(id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range 3 {
+				m := said("a", "UINT32", number(7), number(1, 2), i == 2)
+				_ = ss.SendMsg(m)
+				m.Free()
+			}
+			m := said("b", "INT32", nil, number(1<<31), true)
+			_ = ss.SendMsg(m)
+			m.Free()
+		})
+		all := d.close()
+		if all[0].TokensIn != 7 || all[0].TokensOut != 9 || all[1].TokensIn != 0 || all[1].TokensOut != 0 {
+			t.Errorf("counted are %d and %d; %d and %d", all[0].TokensIn, all[0].TokensOut, all[1].TokensIn, all[1].TokensOut)
 		}
 	})
 }

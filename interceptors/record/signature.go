@@ -83,6 +83,7 @@ func (s *signatures) outputs(record *audit.Record, view wire.InferResponse) {
 	if record.Outputs = tensors; cut {
 		record.Cut = true
 	}
+	count(record, view)
 	if !same {
 		s.set(model, signature{was.inputs, tensors})
 	}

@@ -307,7 +307,7 @@ func (s *stream) answer(m *wire.Message) error {
 	}
 	r.like.followed = followed
 	r.like.head, r.like.known = view.AppendHead(r.like.head[:0])
-	r.like.known = r.like.known && marked && code == codes.OK
+	r.like.known = r.like.known && marked && code == codes.OK && !tells(r.record.Outputs)
 	return nil
 }
 
