@@ -11,7 +11,7 @@ import (
 // then, until ctx ends, which closes the channel. A slow reader gets the newest
 // state of each, not every one between.
 func (e *Engine) Watch(ctx context.Context) <-chan *Request {
-	w := &watch{engine: e, out: make(chan *Request), seen: make(map[string]int64)}
+	w := &watch{engine: e, out: make(chan *Request), seen: make(map[string]int64), over: make(map[string]bool)}
 	go func() {
 		defer close(w.out)
 		w.run(ctx)
@@ -20,11 +20,13 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Request {
 }
 
 // watch is one reader's. seen are the requests that it has sent, by revision:
-// those that are pending, and until the next look at all of them those that were.
+// those that are pending, and until the second look at all of them those that were,
+// which are over from the first: a hint of the end may come after it.
 type watch struct {
 	engine *Engine
 	out    chan *Request
 	seen   map[string]int64
+	over   map[string]bool
 }
 
 func (w *watch) run(ctx context.Context) {
@@ -53,8 +55,12 @@ func (w *watch) run(ctx context.Context) {
 			continue // the next hint comes in a few seconds at the latest
 		}
 		for id := range missing {
-			if w.one(ctx, id) {
-				delete(w.seen, id) // decided, and told of
+			switch {
+			case w.over[id]:
+				delete(w.seen, id)
+				delete(w.over, id)
+			case w.one(ctx, id):
+				w.over[id] = true // decided, and told of
 			}
 		}
 	}
