@@ -22,10 +22,7 @@ import (
 const maxRecordedLine = 16 << 20
 
 func newPolicyDiffCmd() *cobra.Command {
-	var configPath, requests, output string
-	var f clientFlags
-	var q queryFlags
-	audit := false
+	var d diffing
 	cmd := &cobra.Command{
 		Use:   "diff OLD NEW (--requests FILE | --audit [--since TIME] ...)",
 		Short: "Say which recorded calls another policy would decide otherwise",
@@ -55,57 +52,78 @@ can't be read, and with 3 if a policy has problems.`,
   sluice policy diff a.yaml,b.yaml a.yaml,c.yaml --requests - --output json < calls.jsonl
   sluice policy diff policy.yaml new.yaml --audit --since 30d`,
 		Args: twoPolicies,
-		PreRunE: func(*cobra.Command, []string) error {
-			if output != "table" && output != "json" {
-				return usage("--output %q: use one of table, json%s", output, access.DidYouMean(output, []string{"table", "json"}))
-			}
-			switch {
-			case requests == "" && !audit:
-				return usage("say which calls to decide: --requests FILE, or --audit for those that a gateway has recorded")
-			case requests != "" && audit:
-				return usage("--requests and --audit exclude each other")
-			case !audit:
-				return nil
-			}
-			return q.settle(time.Now())
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			return d.check(cmd)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sources, err := sourcesOf(cmd, configPath)
-			if err != nil {
-				return err
-			}
-			var both [2]*config.Rules
-			for i, files := range args {
-				if both[i], err = compiledRules(files, sources); err != nil {
-					return err
-				}
-			}
-			d := &differ{before: both[0], after: both[1], out: bufio.NewWriter(cmd.OutOrStdout()), json: output == "json"}
-			if audit {
-				l, err := f.log(cmd)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = l.Close() }()
-				next, stop := auditCalls(cmd.Context(), l, q.query)
-				defer stop()
-				return d.run(next, cmd.ErrOrStderr())
-			}
-			in, name, err := openRequests(cmd, requests)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = in.Close() }()
-			return d.run(recordedCalls(in, name), cmd.ErrOrStderr())
+			return d.run(cmd, args)
 		},
 	}
-	cmd.Flags().StringVar(&requests, "requests", "", "a `file` of calls, one JSON object a line")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json")
-	cmd.Flags().BoolVar(&audit, "audit", false, "the calls that a gateway has recorded; what follows says of which gateway, and which calls")
-	f.addServer(cmd)
-	q.add(cmd)
-	configFlag(cmd, &configPath)
+	cmd.Flags().StringVar(&d.requests, "requests", "", "a `file` of calls, one JSON object a line")
+	cmd.Flags().StringVarP(&d.output, "output", "o", "table", "table, json")
+	cmd.Flags().BoolVar(&d.audit, "audit", false, "the calls that a gateway has recorded; what follows says of which gateway, and which calls")
+	d.addServer(cmd)
+	d.queryFlags.add(cmd)
+	configFlag(cmd, &d.configPath)
 	return cmd
+}
+
+// diffing is what policy diff is told.
+type diffing struct {
+	clientFlags
+	queryFlags
+	configPath, requests string
+	audit                bool
+}
+
+func (d *diffing) check(cmd *cobra.Command) error {
+	if d.output != "table" && d.output != "json" {
+		return usage("--output %q: use one of table, json%s", d.output, access.DidYouMean(d.output, []string{"table", "json"}))
+	}
+	switch {
+	case d.requests == "" && !d.audit:
+		return usage("say which calls to decide: --requests FILE, or --audit for those that a gateway has recorded")
+	case d.requests != "" && d.audit:
+		return usage("--requests and --audit exclude each other")
+	case d.audit:
+		return d.settle(time.Now())
+	}
+	for _, flag := range []string{"server", "since", "until", "principal", "group", "model", "verb", "verdict", "kind", "session"} {
+		if cmd.Flags().Changed(flag) {
+			return usage("--%s says which recorded calls are meant: it goes with --audit", flag)
+		}
+	}
+	return nil
+}
+
+func (d *diffing) run(cmd *cobra.Command, args []string) error {
+	sources, err := sourcesOf(cmd, d.configPath)
+	if err != nil {
+		return err
+	}
+	var both [2]*config.Rules
+	for i, files := range args {
+		if both[i], err = compiledRules(files, sources); err != nil {
+			return err
+		}
+	}
+	by := &differ{before: both[0], after: both[1], out: bufio.NewWriter(cmd.OutOrStdout()), json: d.output == "json"}
+	if d.audit {
+		l, err := d.log(cmd)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = l.Close() }()
+		next, stop := auditCalls(cmd.Context(), l, d.query)
+		defer stop()
+		return by.run(next, cmd.ErrOrStderr())
+	}
+	in, name, err := openRequests(cmd, d.requests)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	return by.run(recordedCalls(in, name), cmd.ErrOrStderr())
 }
 
 func twoPolicies(_ *cobra.Command, args []string) error {
