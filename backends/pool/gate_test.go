@@ -94,16 +94,15 @@ func TestOneCallerDelaysNobodyElse(t *testing.T) {
 func TestNobodyHasAllPlaces(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p, a, hold := limited(t, 4, 0, 4)
-		mallory, alice := as(t.Context(), "mallory"), as(t.Context(), "alice")
 		var calls sync.WaitGroup
 		for range 4 {
-			calls.Go(func() { _, _ = infer(mallory, p) })
+			calls.Go(func() { _, _ = infer(as(t.Context(), "mallory"), p) })
 		}
 		synctest.Wait()
 		if s := p.Status(); s.Inside != 2 || s.Waiting != 2 {
 			t.Errorf("status %+v", s)
 		}
-		calls.Go(func() { _, _ = infer(alice, p) })
+		calls.Go(func() { _, _ = infer(as(t.Context(), "alice"), p) })
 		synctest.Wait()
 		if a.infers.Load() != 3 {
 			t.Error("alice has to wait while places are free")

@@ -35,6 +35,7 @@ func (s *Service) Ready(ctx context.Context) bool {
 	all := s.table.All()
 	answers := make(chan bool, len(all))
 	for _, b := range all {
+		ctx := apart(ctx)
 		go func() {
 			resp, err := call(ctx, b, client(b).ServerReady, &pb.ServerReadyRequest{})
 			answers <- err == nil && resp.GetReady()
@@ -47,6 +48,16 @@ func (s *Service) Ready(ctx context.Context) bool {
 		}
 	}
 	return !want
+}
+
+// apart gives a question a call of its own: what is asked at the same time, and may
+// go on when the caller has his answer, must not write to the caller's.
+func apart(ctx context.Context) context.Context {
+	c := access.CallFrom(ctx)
+	if c == nil {
+		return ctx
+	}
+	return access.WithCall(ctx, &access.Call{ID: c.ID, RPC: c.RPC, Principal: c.Principal, Session: c.Session, Metadata: c.Metadata})
 }
 
 // HealthHandler answers grpc.health.v1's Check as Triton does: it follows
