@@ -78,10 +78,7 @@ func (e *Engine) hear(ctx context.Context, hint store.Hint) error {
 		}
 		return e.refreshRequest(ctx, hint.ID)
 	}
-	if err := e.endRequests(ctx); err != nil {
-		return err
-	}
-	return e.refreshRequests(ctx)
+	return errors.Join(e.endRequests(ctx), e.refreshRequests(ctx)) // a store that reads and does not write still tells what was decided
 }
 
 // refreshGrant reads one grant again.

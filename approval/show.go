@@ -1,9 +1,11 @@
 package approval
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -108,9 +110,23 @@ func newSummary(mask Mask) *summary {
 	return &summary{mask: mask}
 }
 
-// entries shows parameters and settings, in the order of their names.
+// rank puts files first, then a configuration, then the rest.
+func rank(key string) int {
+	switch {
+	case strings.HasPrefix(key, "file:"):
+		return 0
+	case key == "config":
+		return 1
+	}
+	return 2
+}
+
+// entries shows parameters and settings: what a load pushes before all else, so that
+// no number of other parameters has it left out, each in the order of their names.
 func (s *summary) entries(fd protoreflect.FieldDescriptor, m protoreflect.Map) {
-	for _, k := range sortedKeys(m) {
+	keys := sortedKeys(m)
+	slices.SortStableFunc(keys, func(a, b protoreflect.MapKey) int { return cmp.Compare(rank(a.String()), rank(b.String())) })
+	for _, k := range keys {
 		v := m.Get(k)
 		if fd.MapValue().Message() == nil {
 			s.field(k.String(), fd.MapValue(), v)

@@ -107,7 +107,7 @@ func coverOf(g *pb.Grant) string {
 
 func usedOf(g *pb.Grant) string {
 	if g.GetUses() == 0 {
-		return fmt.Sprint(g.GetUsed())
+		return "-" // good for any number, which is not counted
 	}
 	return fmt.Sprintf("%d/%d", g.GetUsed(), g.GetUses())
 }

@@ -1,0 +1,24 @@
+package approval_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sluice-gateway/sluice/approval"
+	pb "github.com/sluice-gateway/sluice/gen/inference"
+)
+
+// TestWhatALoadPushesIsShownBeforeAllElse: many parameters push no file out of sight.
+func TestWhatALoadPushesIsShownBeforeAllElse(t *testing.T) {
+	m := &pb.RepositoryModelLoadRequest{ModelName: "m", Parameters: map[string]*pb.ModelRepositoryParameter{
+		"config":         {ParameterChoice: &pb.ModelRepositoryParameter_StringParam{StringParam: "{}"}},
+		"file:1/model.x": {ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: []byte("weights")}},
+	}}
+	for i := range 100 {
+		m.Parameters[fmt.Sprint("a", i)] = &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_BoolParam{BoolParam: true}}
+	}
+	s := approval.ShowControl(m, nil)
+	if len(s.Parts) < 2 || s.Parts[0].Kind != approval.PartFile || s.Parts[1].Kind != approval.PartConfig || s.More != 102-len(s.Parts) {
+		t.Errorf("shown are %+v and %d more", s.Parts[:2], s.More)
+	}
+}
