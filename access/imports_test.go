@@ -183,7 +183,9 @@ var exceptions = []exception{
 		"vLLM is a server with OpenAI's routes and some of its own",
 	},
 	{
-		func(from, to place) bool { return from.familyChild() && from.room == to.room && under(to.path, parts...) },
+		func(from, to place) bool {
+			return from.familyChild() && from.room == to.room && under(to.path, parts...)
+		},
 		"the parts of a parent are the parent's, cut into packages: its children know them as they know it",
 	},
 }
