@@ -21,6 +21,7 @@ import (
 func faulty(t *testing.T, path string) (*audit.Recorder, *sqlite.Log) {
 	t.Helper()
 	l := open(t, path)
+	t.Cleanup(func() { _ = l.Close() }) // a recorder that gives its log up leaves it open
 	key, err := merkle.OpenKey(path + ".key")
 	if err != nil {
 		t.Fatal(err)
