@@ -536,3 +536,19 @@ func BenchmarkTensors(b *testing.B) {
 	}
 	record.LookAt(b, in)
 }
+
+// TestARefusedRequestIsRecordedUnderItsID: what its caller calls it, and its size,
+// though it went no further than to the refusal.
+func TestARefusedRequestIsRecordedUnderItsID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		sent := &pb.ModelInferRequest{ModelName: "m", Id: "r-7"}
+		req := request(t, sent)
+		no := &access.Error{Kind: access.PermissionDenied, Reason: access.ReasonNoRole, Message: "no"}
+		_, _ = d.step.Step().Unary(access.WithCall(t.Context(), d.call), req, nil, func(context.Context, any) (any, error) { return nil, no })
+		all := d.close()
+		if r := all[len(all)-1]; r.Request != "r-7" || r.BytesIn != int64(proto.Size(sent)) || r.Verdict != audit.Denied {
+			t.Errorf("got %+v", r)
+		}
+	})
+}

@@ -39,6 +39,26 @@ func (o *open) asked(r *wire.Request) {
 	}
 }
 
+// unasked looks at a request that went no further than to a refusal: at what its
+// caller calls it, and how large it was.
+func (o *open) unasked(req any) {
+	r, ok := req.(*wire.Request)
+	if !ok || o.record.BytesIn > 0 {
+		return
+	}
+	m, err := r.Message()
+	if err != nil || m.Len() == 0 {
+		return
+	}
+	o.record.BytesIn = int64(m.Len())
+	if o.call.RPC != "ModelInfer" {
+		return
+	}
+	if view, err := m.InferRequest(); err == nil {
+		o.record.Request = clean(short(view.ID()))
+	}
+}
+
 // probes are the RPCs that change nothing, tell nothing of a model, and are open.
 // Others may have no verb either: what is done there hangs on an object, such as
 // whose session is ended.

@@ -56,6 +56,7 @@ func (r *Recorder) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, 
 		if o == nil {
 			return
 		}
+		o.unasked(req)
 		o.answered(resp)
 		o.failed(err)
 		if unwritten := o.close(ctx, code, cause); unwritten != nil && !panicked {
