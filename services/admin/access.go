@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -34,7 +35,7 @@ func (s *Service) want(call *access.Call, m wish) (approval.Want, error) {
 	if w.For, refused = duration(m.GetDuration()); refused != nil {
 		return w, refused
 	}
-	call.Model = w.Model
+	call.Model, call.Detail = w.Model, strings.TrimSpace(w.Ticket+" "+w.Reason)
 	return w, nil
 }
 

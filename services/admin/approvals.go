@@ -96,6 +96,7 @@ func (s *Service) approve(ctx context.Context, call *access.Call, m *pb.ApproveR
 	if refused := checkReason(m.GetReason(), ""); refused != nil {
 		return nil, refused
 	}
+	call.Detail = m.GetReason()
 	lasts, refused := duration(m.GetDuration())
 	if refused != nil {
 		return nil, refused
@@ -125,6 +126,7 @@ func (s *Service) deny(ctx context.Context, call *access.Call, m *pb.DenyRequest
 	if refused := checkReason(m.GetReason(), ""); refused != nil {
 		return nil, refused
 	}
+	call.Detail = m.GetReason()
 	r, err := s.request(ctx, call, m.GetId())
 	if err != nil {
 		return nil, err

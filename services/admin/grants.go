@@ -66,6 +66,7 @@ func (s *Service) revokeGrant(ctx context.Context, call *access.Call, m *pb.Revo
 	if refused := checkReason(m.GetReason(), ""); refused != nil {
 		return nil, refused
 	}
+	call.Detail = m.GetReason()
 	g, err := s.Approvals.GetGrant(ctx, id)
 	if err != nil {
 		return nil, asNotFound(err, "grant", id, hintGrants)
