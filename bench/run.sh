@@ -42,7 +42,7 @@ parts() { # [how often each benchmark runs, in place of what stands here]
 		audit/jetstream      Send           200x     -count=3
 		interceptors/record  Token          500000x  -count=3
 		audit/payload        Token|Work     500000x  -count=3
-		approval             Release        1x       -count=3
+		approval             Release/./one_  1x       -count=3
 	EOF
 }
 case "$*" in
