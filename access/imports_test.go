@@ -50,7 +50,7 @@ var families = []string{"identity", "backends", "store", "audit", "notify"}
 
 // parts are children of a family's room that implement nothing: they belong to
 // the parent, one package for each of its jobs.
-var parts = []string{"audit/merkle", "audit/payload"}
+var parts = []string{"audit/merkle", "audit/payload", "audit/segment"}
 
 // upward says why nothing above may be imported from each layer.
 var upward = [...]string{

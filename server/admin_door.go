@@ -60,7 +60,7 @@ func (s *Server) newConsole(tlsConfig *tls.Config, chain *interceptors.Chain, do
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
 	c.http = &http.Server{
-		Handler: restadmin.SameSite(http.HandlerFunc(c.serve)), TLSConfig: tlsConfig, Protocols: protocols,
+		Handler: restadmin.SameSite(http.HandlerFunc(c.serve)), TLSConfig: tlsConfig.Clone(), Protocols: protocols,
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: consoleStreams, SendPingTimeout: pingIdle, PingTimeout: pingTimeout,

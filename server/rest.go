@@ -64,7 +64,7 @@ func (s *Server) restServer(door *rest.Door, tlsConfig *tls.Config) *http.Server
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
 	return &http.Server{
-		Handler: door, TLSConfig: tlsConfig, Protocols: protocols,
+		Handler: door, TLSConfig: tlsConfig.Clone(), Protocols: protocols,
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return access.WithPeer(ctx, c.RemoteAddr()) },
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
 		HTTP2: &http.HTTP2Config{

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 const (
@@ -83,7 +84,7 @@ type transaction struct {
 	position
 	batch audit.Batch
 	fresh []audit.Entry
-	seals []segment
+	seals []sealing
 }
 
 func (t *transaction) run(ctx context.Context) (err error) {
@@ -145,7 +146,7 @@ func (t *transaction) rows(ctx context.Context) error {
 	}
 	if len(t.head) > 0 && len(t.fresh) > 0 {
 		rest := t.fresh[len(t.fresh)-min(len(t.fresh), len(t.head)):]
-		leaves, body := pack(rest)
+		leaves, body := segment.Pack(rest)
 		b.Queue("INSERT INTO sluice_audit_head (replica, first, n, leaves, body) VALUES ($1, $2, $3, $4, $5)", t.id, rest[0].Record.Seq, len(rest), leaves, body)
 	}
 	if c := t.batch.Checkpoint; c != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 var (
@@ -118,7 +119,7 @@ func keys(a *asking, set []int64) string {
 func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	var at []byte
 	err = row.Scan(&c.first, &c.n, &c.day, &c.ends, &at)
-	c.at = places(at)
+	c.at = segment.Places(at)
 	return c, err
 }
 

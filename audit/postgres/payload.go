@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // Payload is [audit.Payloads]'.
@@ -20,7 +21,7 @@ func (l *Log) Payload(ctx context.Context, id string) (audit.Payload, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = audit.ErrNotFound
 	}
-	p.Words = unpackWords(words)
+	p.Words = segment.UnpackWords(words)
 	return p, err
 }
 

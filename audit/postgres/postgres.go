@@ -111,3 +111,6 @@ func (l *Log) Close() error {
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, bounded)
 }
+
+// hashSize is how long a leaf is, in bytes.
+const hashSize = 32

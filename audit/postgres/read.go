@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // readHead reads rows of the head. One that is damaged is left out, and is the
@@ -21,7 +22,7 @@ func readHead(rows pgx.Rows, name string) (entries []audit.Entry, damaged error)
 		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
 			return nil, err
 		}
-		batch, err := unpack(first, body, leaves, int(n), nil)
+		batch, err := segment.Unpack(first, body, leaves, int(n), nil)
 		if err != nil {
 			damaged = damage(name, first, n, err)
 			continue
@@ -60,7 +61,7 @@ func (w *walk) haveWords(ctx context.Context, all []audit.Found, from, to any) (
 		if err := rows.Scan(&id, &packed); err != nil {
 			return nil, err
 		}
-		have[id] = unpackWords(packed)
+		have[id] = segment.UnpackWords(packed)
 	}
 	for _, f := range all {
 		if f.Record.Payload != nil && hasAll(have[f.Record.Payload.ID], w.query.Words) {

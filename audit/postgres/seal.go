@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
-// segment is one that is about to be written.
-type segment struct {
+// sealing is one that is about to be written.
+type sealing struct {
 	day                   time.Time
 	first, low, top, high int64
 	entries               []audit.Entry
@@ -19,7 +20,7 @@ type segment struct {
 
 // seal makes a segment of entries, which follow the one before.
 func (t *transaction) seal(day time.Time, entries []audit.Entry) {
-	s := segment{day: day, first: int64(entries[0].Place), entries: entries}
+	s := sealing{day: day, first: int64(entries[0].Place), entries: entries}
 	s.low = entries[0].Record.Time.UnixMicro()
 	s.top = s.low
 	for i := range entries {
@@ -52,13 +53,13 @@ func (t *transaction) copies(ctx context.Context) error {
 		segments.rows = append(segments.rows, []any{s.first, s.low, s.top, s.high, s.day, t.id, int32(len(s.entries)), ends, body})
 		calls.rows = append(calls.rows, []any{s.first, s.day, t.id, newFilter(s.entries)})
 		leaves.rows = append(leaves.rows, []any{t.id, s.first, int32(len(s.entries)), hashes})
-		for _, p := range termsOf(s.entries) {
-			terms.rows = append(terms.rows, []any{p.key, s.first, s.day, t.id, p.at})
+		for _, p := range segment.Of(s.entries) {
+			terms.rows = append(terms.rows, []any{p.Key, s.first, s.day, t.id, p.At})
 		}
 	}
 	for _, e := range t.fresh {
 		if p := e.Payload; p != nil {
-			payloads.rows = append(payloads.rows, []any{int64(e.Record.Seq), t.day, t.id, p.ID, p.Key, packWords(p.Words), append([]byte{}, p.Body...)})
+			payloads.rows = append(payloads.rows, []any{int64(e.Record.Seq), t.day, t.id, p.ID, p.Key, segment.PackWords(p.Words), append([]byte{}, p.Body...)})
 		}
 	}
 	for _, to := range []table{segments, terms, calls, payloads, leaves} {
@@ -79,7 +80,7 @@ const blockSize = 128
 // squeeze packs entries, the encodings in compressed blocks that end where ends says.
 func (l *Log) squeeze(entries []audit.Entry) (hashes, body []byte, ends []int32) {
 	for part := range slices.Chunk(entries, blockSize) {
-		leaves, block := pack(part)
+		leaves, block := segment.Pack(part)
 		hashes = append(hashes, leaves...)
 		body = l.compress.EncodeAll(block, body)
 		ends = append(ends, int32(len(body)))

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // Search is [audit.Log]'s. Each replica's log is searched in its own order; between
@@ -59,7 +60,7 @@ func (l *Log) merge(ctx context.Context, q audit.Query) (*merge, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets := termsFor(&q)
+	sets := segment.For(&q)
 	for _, s := range states {
 		w := &walk{Log: l, query: &q, sets: sets, replica: s, next: s.size, width: 1}
 		if q.Oldest {

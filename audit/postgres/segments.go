@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // excerpt is what is read of a segment: the records from one on, and where its bytes
@@ -119,7 +120,7 @@ func (w *walk) segment(ctx context.Context, c candidate, e excerpt, got content)
 		for i := range at {
 			at[i] -= e.from
 		}
-		entries, err = unpack(c.first+int64(e.from), body, got.leaves, e.n, at)
+		entries, err = segment.Unpack(c.first+int64(e.from), body, got.leaves, e.n, at)
 	}
 	if err != nil {
 		w.items = append(w.items, item{err: damage(w.name, c.first, c.n, err)})

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // ErrTaken is the answer while another process writes the replica's log: it may
@@ -229,7 +230,7 @@ func (w *writer) words(ctx context.Context, p *position) error {
 		}
 		for i := range p.head {
 			if p.head[i].Place == seq {
-				p.head[i].Payload = &audit.Payload{Words: unpackWords(packed)}
+				p.head[i].Payload = &audit.Payload{Words: segment.UnpackWords(packed)}
 			}
 		}
 	}

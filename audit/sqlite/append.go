@@ -3,13 +3,13 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // errMoved is the answer when the file is not where it was: what is written to it
@@ -117,7 +117,7 @@ func (w *writing) append(b audit.Batch, fresh []audit.Entry) error {
 	}
 	for _, e := range fresh {
 		if p := e.Payload; p != nil {
-			err := w.exec("INSERT INTO payload (id, seq, key, words, body) VALUES (?, ?, ?, ?, ?)", p.ID, e.Record.Seq, p.Key, packWords(p.Words), p.Body)
+			err := w.exec("INSERT INTO payload (id, seq, key, words, body) VALUES (?, ?, ?, ?, ?)", p.ID, e.Record.Seq, p.Key, segment.PackWords(p.Words), p.Body)
 			if err != nil {
 				return err
 			}
@@ -165,23 +165,8 @@ func (w *writing) addHead(entries []audit.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	leaves, body := pack(entries)
+	leaves, body := segment.Pack(entries)
 	return w.exec("INSERT INTO head (first, n, leaves, body) VALUES (?, ?, ?, ?)", entries[0].Record.Seq, len(entries), leaves, body)
-}
-
-// pack puts the hashes, and the encodings with their lengths, one after the other.
-func pack(entries []audit.Entry) (leaves, body []byte) {
-	n := 0
-	for _, e := range entries {
-		n += len(e.Bytes) + binary.MaxVarintLen32
-	}
-	leaves, body = make([]byte, 0, len(entries)*hashSize), make([]byte, 0, n)
-	for _, e := range entries {
-		leaves = append(leaves, e.Leaf[:]...)
-		body = binary.AppendUvarint(body, uint64(len(e.Bytes)))
-		body = append(body, e.Bytes...)
-	}
-	return leaves, body
 }
 
 const hashSize = 32

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // candidates looks up the next segments in which there may be something.
@@ -64,7 +66,7 @@ func (s *search) lookUp(ctx context.Context, tx *sql.Tx, query string, args []an
 		if err := rows.Scan(&c.first, &c.n, &at); err != nil {
 			return nil, err
 		}
-		c.at = places(at)
+		c.at = segment.Places(at)
 		all = append(all, c)
 	}
 	return all, rows.Err()

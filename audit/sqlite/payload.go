@@ -3,29 +3,13 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
-
-func packWords(words []uint64) []byte {
-	packed := make([]byte, 0, 8*len(words))
-	for _, w := range words {
-		packed = binary.BigEndian.AppendUint64(packed, w)
-	}
-	return packed
-}
-
-func unpackWords(packed []byte) []uint64 {
-	words := make([]uint64, len(packed)/8)
-	for i := range words {
-		words[i] = binary.BigEndian.Uint64(packed[8*i:])
-	}
-	return words
-}
 
 // hasWords tells whether a record's payload has one hash of each of the query's
 // words.
@@ -37,7 +21,7 @@ func (s *search) hasWords(ctx context.Context, tx *sql.Tx, r *audit.Record) bool
 	if err := tx.QueryRowContext(ctx, "SELECT words FROM payload WHERE id = ?", r.Payload.ID).Scan(&packed); err != nil {
 		return false
 	}
-	have := unpackWords(packed)
+	have := segment.UnpackWords(packed)
 	for _, word := range s.query.Words {
 		if !slices.ContainsFunc(word, func(hash uint64) bool { return slices.Contains(have, hash) }) {
 			return false
@@ -57,7 +41,7 @@ func (l *Log) Payload(ctx context.Context, id string) (audit.Payload, error) {
 		err = audit.ErrNotFound
 	}
 	if len(words) > 0 {
-		p.Words = unpackWords(words)
+		p.Words = segment.UnpackWords(words)
 	}
 	return p, err
 }

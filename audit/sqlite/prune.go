@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // Old is [audit.Pruner]'s.
@@ -105,8 +106,8 @@ func (w *writing) drop(c candidate, first uint64) error {
 			return err
 		}
 	}
-	for _, t := range termsOf(entries) {
-		if err := w.exec("DELETE FROM term WHERE key = ? AND first = ?", t.key, c.first); err != nil {
+	for _, t := range segment.Of(entries) {
+		if err := w.exec("DELETE FROM term WHERE key = ? AND first = ?", t.Key, c.first); err != nil {
 			return err
 		}
 	}
@@ -134,6 +135,6 @@ func (w *writing) addWords(e *audit.Entry) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // its key has ended before: the words are hashes that nobody can make again
 	}
-	e.Payload = &audit.Payload{Words: unpackWords(packed)}
+	e.Payload = &audit.Payload{Words: segment.UnpackWords(packed)}
 	return err
 }

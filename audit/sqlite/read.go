@@ -1,19 +1,16 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
-
-var errBlock = errors.New("what is kept of them is damaged")
 
 // readHead reads rows of the head. One that is damaged is left out, and is the
 // error.
@@ -26,7 +23,7 @@ func (l *Log) readHead(rows *sql.Rows) (entries []audit.Entry, err error) {
 		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
 			return entries, err
 		}
-		batch, err := unpack(first, body, leaves, int(n), nil)
+		batch, err := segment.Unpack(first, body, leaves, int(n), nil)
 		if err != nil {
 			damaged = l.damaged(first, n, err)
 			continue
@@ -68,49 +65,9 @@ func (l *Log) readSegment(ctx context.Context, tx reader, c candidate) ([]audit.
 		*room = body
 		defer l.rooms.Put(room)
 	}
-	entries, err := unpack(c.first, body, leaves, int(c.n), c.at)
+	entries, err := segment.Unpack(c.first, body, leaves, int(c.n), c.at)
 	if err != nil {
 		return nil, l.damaged(c.first, c.n, err)
-	}
-	return entries, nil
-}
-
-func many(n int, at []int) int {
-	if at == nil {
-		return n
-	}
-	return len(at)
-}
-
-// unpack is the inverse of pack. With places, it gives copies of those entries alone.
-// The bytes are not compared with their hashes: that is for a verification, which
-// wants to see both.
-func unpack(first int64, body, leaves []byte, n int, at []int) ([]audit.Entry, error) {
-	if len(leaves) != n*hashSize {
-		return nil, errBlock
-	}
-	entries := make([]audit.Entry, 0, many(n, at))
-	for i := range n {
-		size, k := binary.Uvarint(body)
-		if k <= 0 || size > uint64(len(body)-k) {
-			return nil, errBlock
-		}
-		b := body[k : k+int(size) : k+int(size)]
-		body = body[k+int(size):]
-		if !wanted(at, i) {
-			continue
-		}
-		if at != nil {
-			b = bytes.Clone(b)
-		}
-		r, err := audit.Decode(b)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, audit.Entry{Record: r, Bytes: b, Leaf: [hashSize]byte(leaves[i*hashSize:]), Place: uint64(first) + uint64(i)})
-	}
-	if len(body) != 0 {
-		return nil, errBlock
 	}
 	return entries, nil
 }

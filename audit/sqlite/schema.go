@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // version is the schema's, kept in the file's user_version.
@@ -135,7 +136,7 @@ func (l *Log) setAside(ctx context.Context) error {
 	err = l.within(ctx, func(tx *sql.Conn) error {
 		w.tx = tx
 		for _, r := range all {
-			entries, err := unpack(r.first, r.body, r.leaves, int(r.n), nil)
+			entries, err := segment.Unpack(r.first, r.body, r.leaves, int(r.n), nil)
 			if err == nil {
 				err = w.seal(entries)
 			} else {

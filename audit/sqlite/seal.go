@@ -1,12 +1,11 @@
 package sqlite
 
 import (
-	"encoding/binary"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // seal writes entries as a segment.
@@ -22,7 +21,7 @@ func (w *writing) seal(entries []audit.Entry) error {
 	}
 	w.back = max(w.back, w.high-low)
 	w.high = max(w.high, top)
-	leaves, body := pack(entries)
+	leaves, body := segment.Pack(entries)
 	for _, row := range []struct {
 		query string
 		args  []any
@@ -42,7 +41,7 @@ func (w *writing) seal(entries []audit.Entry) error {
 			return err
 		}
 	}
-	return w.index(first, termsOf(entries))
+	return w.index(first, segment.Of(entries))
 }
 
 // termsAtOnce is how many rows of the index one statement writes: a statement costs
@@ -50,7 +49,7 @@ func (w *writing) seal(entries []audit.Entry) error {
 const termsAtOnce = 128
 
 // index writes the index rows of the segment that begins at first.
-func (w *writing) index(first int64, terms []posting) error {
+func (w *writing) index(first int64, terms []segment.Posting) error {
 	const insert, row = "INSERT INTO term (key, first, at) VALUES ", "(?, ?, ?)"
 	args := make([]any, 0, 3*termsAtOnce)
 	for _, size := range []int{termsAtOnce, 1} {
@@ -64,7 +63,7 @@ func (w *writing) index(first int64, terms []posting) error {
 		for err == nil && len(terms) >= size {
 			args = args[:0]
 			for _, t := range terms[:size] {
-				args = append(args, t.key, first, t.at)
+				args = append(args, t.Key, first, t.At)
 			}
 			terms = terms[size:]
 			_, err = statement.ExecContext(w.ctx, args...)
@@ -74,82 +73,4 @@ func (w *writing) index(first int64, terms []posting) error {
 		}
 	}
 	return nil
-}
-
-// posting is where in a segment a term is.
-type posting struct {
-	key int64
-	at  []byte // the places, each as what it is more than the one before
-}
-
-// termsOf makes the index rows of a segment, sorted by key, as the table is.
-func termsOf(entries []audit.Entry) []posting {
-	type hit struct {
-		key int64
-		at  int
-	}
-	hits := make([]hit, 0, 16*len(entries))
-	for i, e := range entries {
-		eachTerm(e.Record, func(key int64) { hits = append(hits, hit{key, i}) })
-		if e.Payload != nil {
-			for _, word := range e.Payload.Words {
-				hits = append(hits, hit{wordTerm(word), i})
-			}
-		}
-	}
-	slices.SortFunc(hits, func(a, b hit) int {
-		switch {
-		case a.key < b.key:
-			return -1
-		case a.key > b.key:
-			return 1
-		default:
-			return a.at - b.at
-		}
-	})
-	var all []posting
-	buf := make([]byte, 0, 2*len(hits))
-	for i := 0; i < len(hits); {
-		start, before, key := len(buf), -1, hits[i].key
-		for ; i < len(hits) && hits[i].key == key; i++ {
-			if hits[i].at != before {
-				buf = binary.AppendUvarint(buf, uint64(hits[i].at-max(before, 0)))
-				before = hits[i].at
-			}
-		}
-		all = append(all, posting{key, buf[start:len(buf):len(buf)]})
-	}
-	return dense(all, len(entries))
-}
-
-// dense leaves out the places of terms that are nearly everywhere: they would take
-// more room than they save in time.
-func dense(all []posting, n int) []posting {
-	for i := range all {
-		if len(all[i].at) > n/4 {
-			all[i].at = nil
-		}
-		if all[i].at == nil {
-			all[i].at = []byte{}
-		}
-	}
-	return all
-}
-
-// places reads where a term is in a segment of n records; nil is anywhere.
-func places(at []byte) []int {
-	if len(at) == 0 {
-		return nil
-	}
-	var all []int
-	place := 0
-	for len(at) > 0 {
-		d, n := binary.Uvarint(at)
-		if n <= 0 {
-			return nil
-		}
-		place += int(d)
-		all, at = append(all, place), at[n:]
-	}
-	return all
 }

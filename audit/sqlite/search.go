@@ -8,9 +8,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // page is how many segments are looked up at once.
@@ -67,7 +67,7 @@ type candidate struct {
 }
 
 func (l *Log) search(q audit.Query) (*search, error) {
-	s := &search{Log: l, query: q, sets: termsFor(&q), next: math.MaxInt64}
+	s := &search{Log: l, query: q, sets: segment.For(&q), next: math.MaxInt64}
 	if q.Oldest {
 		s.next = 0
 	}
@@ -81,57 +81,6 @@ func (l *Log) search(q audit.Query) (*search, error) {
 		}
 	}
 	return s, nil
-}
-
-// termsFor are the terms that a record has to have, the rarest kinds first.
-func termsFor(q *audit.Query) (sets [][]int64) {
-	text := func(d dimension, value string) {
-		if value != "" {
-			sets = append(sets, []int64{term(d, value)})
-		}
-	}
-	text(ofSession, q.Session)
-	text(ofApproval, q.Approval)
-	text(ofObject, q.Object)
-	for _, word := range q.Words {
-		var set []int64
-		for _, hash := range word {
-			set = append(set, wordTerm(hash))
-		}
-		sets = append(sets, set)
-	}
-	if _, subject, ok := strings.Cut(q.Principal, "#"); ok {
-		text(ofSubject, subject)
-	} else {
-		text(ofSubject, q.Principal)
-	}
-	text(ofApprover, q.Approver)
-	text(ofGuard, q.Guard)
-	text(ofEntity, q.Entity)
-	if q.Verdict > audit.Allowed {
-		sets = append(sets, []int64{numberTerm(ofVerdict, uint64(q.Verdict))})
-	}
-	if q.Status != nil && *q.Status != 0 {
-		sets = append(sets, []int64{numberTerm(ofStatus, uint64(*q.Status))})
-	}
-	if set, ok := kindTerms(q.Kinds); ok {
-		sets = append(sets, set)
-	}
-	text(ofVerb, q.Verb)
-	text(ofModel, q.Model)
-	text(ofRule, q.Rule)
-	text(ofGroup, q.Group)
-	return sets
-}
-
-func kindTerms(kinds []audit.Kind) (set []int64, ok bool) {
-	for _, k := range kinds {
-		if k <= audit.KindMessage {
-			return nil, false // no terms
-		}
-		set = append(set, numberTerm(ofKind, uint64(k)))
-	}
-	return set, len(set) > 0
 }
 
 // step gives what is found in the next segment or in the head.
@@ -215,14 +164,6 @@ func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry)
 	if !s.query.Oldest {
 		slices.Reverse(found)
 	}
-	return found
-}
-
-func wanted(at []int, i int) bool {
-	if at == nil {
-		return true
-	}
-	_, found := slices.BinarySearch(at, i)
 	return found
 }
 
