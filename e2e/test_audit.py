@@ -93,7 +93,7 @@ def calls(demo):
         "bob load simple denied -",
         "bob infer tokens allowed bob-2",
         "ci infer simple allowed ci-1",
-        "ci infer simple_string denied -",
+        "ci infer simple_string denied ci-2",
     }
 
 
