@@ -14,7 +14,7 @@ from harness.process import until
 from harness.refusal import refused
 from harness.sluice import command
 
-SEEDED = re.compile(r"jane\.doe@example\.com|4111|536-90-4399")
+SEEDED = re.compile(r"jane\.doe@example\.com|4111 ?1111|536-90-4399")
 
 # What OCSF 1.6.0 requires of an API Activity (class 6003) and of its objects, and
 # of which attributes it wants one at least.
