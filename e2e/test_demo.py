@@ -54,7 +54,7 @@ def test_it_says_where_everything_is(demo):
     until(lambda: "sluice demo token" in demo.process.text(), "the welcome is printed", seconds=10)
     text = demo.process.text()
     assert demo.address in text and demo.issuer in text
-    for secret in ("jane.doe@example.com", "4111", "536-90-4399", "eyJ"):
+    for secret in ("jane.doe@example.com", "4111 1111", "536-90-4399", "eyJ"):
         assert secret not in text
 
 
