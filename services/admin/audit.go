@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
@@ -102,12 +103,7 @@ func (s *Service) query(ctx context.Context, call *access.Call, q *pb.RecordQuer
 		}
 	}
 	call.Detail = described(q)
-	if q.GetSince() != nil {
-		out.Since = q.GetSince().AsTime()
-	}
-	if q.GetUntil() != nil {
-		out.Until = q.GetUntil().AsTime()
-	}
+	within(&out, q)
 	if err := words(q, &out); err != nil {
 		return out, err
 	}
@@ -126,6 +122,20 @@ func (s *Service) query(ctx context.Context, call *access.Call, q *pb.RecordQuer
 		err = malformed("query.words has no word that is kept: words have letters or digits, and are not all too short")
 	}
 	return out, err
+}
+
+// within bounds a query by the times that are asked for.
+func within(q *audit.Query, asked interface {
+	GetSince() *timestamppb.Timestamp
+	GetUntil() *timestamppb.Timestamp
+},
+) {
+	if t := asked.GetSince(); t != nil {
+		q.Since = t.AsTime()
+	}
+	if t := asked.GetUntil(); t != nil {
+		q.Until = t.AsTime()
+	}
 }
 
 // described is a query for the record of the reading: all but the words that were
@@ -355,12 +365,7 @@ func (s *Service) lookUpValue(ctx context.Context, call *access.Call, m *pb.Look
 		}
 	}
 	q := audit.Query{Words: hashes, Limit: maxFound}
-	if m.GetSince() != nil {
-		q.Since = m.GetSince().AsTime()
-	}
-	if m.GetUntil() != nil {
-		q.Until = m.GetUntil().AsTime()
-	}
+	within(&q, m)
 	out := new(pb.LookUpValueResponse)
 	for found, err := range s.Log.Search(ctx, q) {
 		if err != nil {
