@@ -157,11 +157,8 @@ func (r *Recording) Request(ctx context.Context, message []byte, found Found) ([
 		return nil, refused
 	}
 	w := r.run(ctx, found)
-	for _, t := range tensors {
-		if refused := w.each(t); refused != nil {
-			return nil, refused
-		}
-		t.put(req.RawInputContents)
+	if refused := w.all(tensors, req.RawInputContents); refused != nil {
+		return nil, refused
 	}
 	if refused := w.requestWords(req); refused != nil {
 		return nil, refused
@@ -187,11 +184,8 @@ func (r *Recording) Answer(ctx context.Context, message []byte, found Found) ([]
 		return nil, refused
 	}
 	w := r.run(ctx, found)
-	for _, t := range tensors {
-		if refused := w.each(t); refused != nil {
-			return nil, refused
-		}
-		t.put(resp.RawOutputContents)
+	if refused := w.all(tensors, resp.RawOutputContents); refused != nil {
+		return nil, refused
 	}
 	if refused := w.answerWords(resp); refused != nil {
 		return nil, refused

@@ -31,6 +31,17 @@ func (r *Recording) run(ctx context.Context, found Found) *recordRun {
 	return w
 }
 
+// all masks the texts of tensors, and puts them back where they were raw.
+func (w *recordRun) all(tensors []*recorded, raws [][]byte) *access.Error {
+	for _, t := range tensors {
+		if refused := w.each(t); refused != nil {
+			return refused
+		}
+		t.put(raws)
+	}
+	return nil
+}
+
 // each masks the elements of a tensor, each by itself.
 func (w *recordRun) each(t *recorded) *access.Error {
 	for i := range t.elems {
