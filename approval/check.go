@@ -22,11 +22,11 @@ const (
 type checker struct {
 	sources  []string
 	file     string
-	problems []Problem
+	problems []access.FileProblem
 }
 
 func (c *checker) add(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
+	c.problems = append(c.problems, access.FileProblem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
 // entry checks one entry and compiles it.
@@ -110,26 +110,8 @@ func (c *checker) groups(path, what string, groups []string) {
 		c.add(path, "is missing: name the groups of %s", what)
 	}
 	for i, g := range groups {
-		if problem := groupProblem(g, c.sources); problem != "" {
+		if problem := access.GroupProblem(g, c.sources); problem != "" {
 			c.add(fmt.Sprintf("%s[%d]", path, i), "%s", problem)
 		}
 	}
-}
-
-// groupProblem holds the rule that no issuer speaks for another.
-func groupProblem(group string, sources []string) string {
-	source, name, qualified := strings.Cut(group, ":")
-	known := slices.Contains(sources, source)
-	switch {
-	case group == "":
-		return "an empty group"
-	case len(sources) == 1 && qualified && known:
-		return fmt.Sprintf("there is one identity source, so groups are written without it: write %q", name)
-	case len(sources) < 2:
-	case !qualified || name == "":
-		return fmt.Sprintf("group %q does not say which identity source it is of; with several, write source:group, as in %q", group, sources[0]+":"+strings.TrimSuffix(group, ":"))
-	case !known:
-		return fmt.Sprintf("group %q is of an unknown identity source %q%s", group, source, access.DidYouMean(source, sources))
-	}
-	return ""
 }

@@ -1,10 +1,6 @@
 package approval
 
-import (
-	"time"
-
-	"github.com/sluice-gateway/sluice/access"
-)
+import "time"
 
 // Document is what one policy file says about who may ask ahead.
 type Document struct {
@@ -49,11 +45,4 @@ type Options struct {
 	// Stateless tells that there is no store: nobody can ask for anything then, and
 	// entries are problems.
 	Stateless bool
-}
-
-// Problem is one thing wrong in one of the files given to [Compile].
-type Problem struct {
-	// File is the [File.Name] that the path is in.
-	File string
-	access.Problem
 }

@@ -25,7 +25,7 @@ type entry struct {
 // Compile checks files and compiles them. It reports all problems at once; with
 // any problem there is no policy. No entry at all is a policy that lets nobody
 // ask.
-func Compile(files []File, o Options) (*Policy, []Problem) {
+func Compile(files []File, o Options) (*Policy, []access.FileProblem) {
 	c := &checker{sources: o.Sources}
 	p := &Policy{definitions: make(map[key]bool)}
 	for _, f := range files {

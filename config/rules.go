@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
@@ -117,34 +118,17 @@ func (r *rulesReader) compile() *Rules {
 		rules.Guarding = append(rules.Guarding, r.guards[i].Document.Guards...)
 		rules.Entries = append(rules.Entries, r.asking[i].Document.Access...)
 	}
-	var ofPolicy []policy.Problem
+	var ofPolicy, ofGuards, ofMasking, ofAsking []access.FileProblem
 	rules.Policy, ofPolicy = policy.Compile(r.access, policy.Options{Sources: r.options.Sources})
-	for _, p := range ofPolicy {
-		r.place(p.File, p.Problem)
-	}
-	var ofGuards []guard.Problem
 	rules.Guards, ofGuards = guard.Compile(r.guards, guard.Options{
 		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Stateless: r.options.Stateless,
 	})
-	for _, p := range ofGuards {
-		r.place(p.File, p.Problem)
-	}
-	var ofMasking []masking.Problem
 	rules.Masking, ofMasking = masking.Compile(r.masking, masking.Options{
 		Sources: r.options.Sources, ReadFile: r.options.ReadFile, Analyzer: r.options.Analyzer, NoTokens: r.options.NoTokens, Unread: r.options.Unread,
 	})
-	for _, p := range ofMasking {
-		r.place(p.File, p.Problem)
-	}
-	var ofAsking []approval.Problem
 	rules.Asking, ofAsking = approval.Compile(r.asking, approval.Options{Sources: r.options.Sources, Stateless: r.options.Stateless})
-	for _, p := range ofAsking {
-		r.place(p.File, p.Problem)
+	for _, p := range slices.Concat(ofPolicy, ofGuards, ofMasking, ofAsking) {
+		r.problems = append(r.problems, r.places[p.File].Place("", []access.Problem{p.Problem})...)
 	}
 	return rules
-}
-
-// place turns a part's problem into one of a line of its file.
-func (r *rulesReader) place(file string, p access.Problem) {
-	r.problems = append(r.problems, r.places[file].Place("", []access.Problem{p})...)
 }

@@ -26,12 +26,12 @@ type checker struct {
 	detectors map[string]*detector
 	rules     map[string]string // name -> file that defines it
 	compiled  []*rule
-	problems  []Problem
+	problems []access.FileProblem
 }
 
 // add notes a problem in the file being looked at.
 func (c *checker) add(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
+	c.problems = append(c.problems, access.FileProblem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
 // files looks at every file. Detectors come first: a rule may name one of a
@@ -139,26 +139,9 @@ func word[W ~string](c *checker, path string, w W, known ...W) {
 
 func (c *checker) groups(path string, groups []string) {
 	for i, g := range groups {
-		c.group(fmt.Sprintf("%s[%d]", path, i), g)
-	}
-}
-
-// group holds the rule that no issuer speaks for another, as package policy
-// does. A source named where there is one only would except nobody.
-func (c *checker) group(path, group string) {
-	sources := c.opts.Sources
-	source, name, qualified := strings.Cut(group, ":")
-	known := slices.Contains(sources, source)
-	switch {
-	case group == "":
-		c.add(path, "an empty group")
-	case len(sources) == 1 && qualified && known:
-		c.add(path, "there is one identity source, so groups are written without it: write %q", name)
-	case len(sources) < 2:
-	case !qualified || name == "":
-		c.add(path, "group %q does not say which identity source it is of; with several, write source:group, as in %q", group, sources[0]+":"+strings.TrimSuffix(group, ":"))
-	case !known:
-		c.add(path, "group %q is of an unknown identity source %q%s", group, source, access.DidYouMean(source, sources))
+		if problem := access.GroupProblem(g, c.opts.Sources); problem != "" {
+			c.add(fmt.Sprintf("%s[%d]", path, i), "%s", problem)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ type entity struct {
 // Compile checks files and compiles them into one policy. It reports all
 // problems at once; with any problem, there is no policy. It reads dictionaries
 // and the keys of hashes, and keeps them until the next policy.
-func Compile(files []File, opts Options) (*Policy, []Problem) {
+func Compile(files []File, opts Options) (*Policy, []access.FileProblem) {
 	c := &checker{opts: opts, detectors: map[string]*detector{}, rules: map[string]string{}}
 	c.files(files)
 	c.numberPaths()

@@ -267,22 +267,3 @@ type Options struct {
 	// detectors are problems.
 	Analyzer func(Presidio) (Analyzer, error)
 }
-
-// Problem is one thing wrong in one of the files given to [Compile].
-type Problem struct {
-	// File is the [File.Name] that the path is in.
-	File string
-	access.Problem
-}
-
-// String returns "file: path: message".
-func (p Problem) String() string {
-	s := p.Message
-	if p.Path != "" {
-		s = p.Path + ": " + s
-	}
-	if p.File != "" {
-		s = p.File + ": " + s
-	}
-	return s
-}

@@ -23,12 +23,12 @@ type checker struct {
 	sources  []string
 	roles    map[string]string // role -> file that defines it
 	file     string
-	problems []Problem
+	problems []access.FileProblem
 }
 
 // add notes a problem in the file being looked at.
 func (c *checker) add(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
+	c.problems = append(c.problems, access.FileProblem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
 // found returns the problems of a check of one file.
@@ -42,7 +42,7 @@ func (c *checker) found() []access.Problem {
 
 // check looks at every file. Roles are gathered first: a binding may name a
 // role of a later file.
-func check(files []File, opts Options) []Problem {
+func check(files []File, opts Options) []access.FileProblem {
 	c := &checker{sources: opts.Sources, roles: map[string]string{}}
 	for _, f := range files {
 		c.file = f.Name
@@ -151,26 +151,9 @@ func (c *checker) binding(path string, b Binding) {
 
 func (c *checker) groups(path string, groups []string) {
 	for i, g := range groups {
-		c.group(fmt.Sprintf("%s[%d]", path, i), g)
-	}
-}
-
-// group holds the rule that no issuer speaks for another. The reverse, a
-// source named where there is one only, would bind a role to nobody: a deny
-// among its entries would be lost without a word.
-func (c *checker) group(path, group string) {
-	source, name, qualified := strings.Cut(group, ":")
-	known := slices.Contains(c.sources, source)
-	switch {
-	case group == "":
-		c.add(path, "an empty group")
-	case len(c.sources) == 1 && qualified && known:
-		c.add(path, "there is one identity source, so groups are written without it: write %q", name)
-	case len(c.sources) < 2:
-	case !qualified || name == "":
-		c.add(path, "group %q does not say which identity source it is of; with several, write source:group, as in %q", group, c.sources[0]+":"+strings.TrimSuffix(group, ":"))
-	case !known:
-		c.add(path, "group %q is of an unknown identity source %q%s", group, source, access.DidYouMean(source, c.sources))
+		if problem := access.GroupProblem(g, c.sources); problem != "" {
+			c.add(fmt.Sprintf("%s[%d]", path, i), "%s", problem)
+		}
 	}
 }
 

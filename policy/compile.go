@@ -57,7 +57,7 @@ func parseSubject(text string) subject {
 // Compile checks files and compiles them into one policy. It reports all
 // problems at once, in the order of the files; with any problem, there is no
 // policy. No files at all make a policy that denies everything.
-func Compile(files []File, opts Options) (*Policy, []Problem) {
+func Compile(files []File, opts Options) (*Policy, []access.FileProblem) {
 	if problems := check(files, opts); len(problems) > 0 {
 		return nil, problems
 	}

@@ -1,7 +1,5 @@
 package policy
 
-import "github.com/sluice-gateway/sluice/access"
-
 // Document is one policy file.
 type Document struct {
 	// Roles are named lists of entries. A name stands in one file only.
@@ -46,23 +44,4 @@ type Options struct {
 	// group has to be written "source:group", so that no issuer can speak for
 	// another. Empty means not known: groups are then taken as written.
 	Sources []string
-}
-
-// Problem is one thing wrong in one of the files given to [Compile].
-type Problem struct {
-	// File is the [File.Name] that the path is in.
-	File string
-	access.Problem
-}
-
-// String returns "file: path: message".
-func (p Problem) String() string {
-	s := p.Message
-	if p.Path != "" {
-		s = p.Path + ": " + s
-	}
-	if p.File != "" {
-		s = p.File + ": " + s
-	}
-	return s
 }

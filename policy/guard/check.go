@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-gateway/sluice/access"
-	"github.com/sluice-gateway/sluice/policy"
 )
 
 // Bounds on what a guard may say.
@@ -29,11 +28,11 @@ type checker struct {
 	options  Options
 	names    map[string]string // guard -> file that has it
 	file     string
-	problems []Problem
+	problems []access.FileProblem
 }
 
 func (c *checker) add(path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
+	c.problems = append(c.problems, access.FileProblem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
 // guard checks and compiles one guard. What it returns is whole where there was
@@ -153,11 +152,11 @@ func (c *checker) callers(path string, g *guard) {
 	}
 }
 
-// groups holds the rule of package policy, that no issuer speaks for another.
 func (c *checker) groups(path string, groups []string) {
-	f := policy.Fixture{Groups: groups}
-	for _, p := range f.Check(policy.Options{Sources: c.options.Sources}) {
-		c.add(path+strings.TrimPrefix(p.Path, "groups"), "%s", p.Message)
+	for i, g := range groups {
+		if problem := access.GroupProblem(g, c.options.Sources); problem != "" {
+			c.add(fmt.Sprintf("%s[%d]", path, i), "%s", problem)
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func (g *guard) reads(f facts) bool { return g.facts&f != 0 }
 // Compile checks the guards of files and compiles them into one policy. It
 // reports all problems at once, in the order of the files; with any problem,
 // there is no policy.
-func Compile(files []File, opts Options) (*Policy, []Problem) {
+func Compile(files []File, opts Options) (*Policy, []access.FileProblem) {
 	if opts.ReadFile == nil {
 		opts.ReadFile = os.ReadFile
 	}
