@@ -150,7 +150,7 @@ func startModels(ctx context.Context, group *errgroup.Group, log *slog.Logger) (
 	m := models.New(models.Options{Logger: log})
 	g := grpc.NewServer(m.ServerOptions()...)
 	m.Register(g)
-	group.Go(func() error { return g.Serve(l) })
+	group.Go(func() error { return serveGRPC(g, l) })
 	group.Go(func() error {
 		<-ctx.Done()
 		g.Stop()

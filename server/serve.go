@@ -77,7 +77,7 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	if open.grpc != nil {
 		g := s.grpcServer(tlsConfig, chain)
-		group.Go(func() error { return g.Serve(s.gate.Listener(open.grpc)) })
+		group.Go(func() error { return serveGRPC(g, s.gate.Listener(open.grpc)) })
 		group.Go(func() error { s.stopGRPC(ctx, g); return nil })
 	}
 	if open.rest != nil {
@@ -132,6 +132,14 @@ func (s *Server) announce(ctx context.Context, open doors) {
 	if s.opts.Ready != nil {
 		s.opts.Ready(at)
 	}
+}
+
+// serveGRPC returns when g is stopped, which may have been before it came to serve.
+func serveGRPC(g *grpc.Server, l net.Listener) error {
+	if err := g.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
 }
 
 // stopGRPC waits for ctx, then for the open calls as long as they may go on.

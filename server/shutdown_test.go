@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/backends/backendstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/server"
 )
 
 // read reads one of the gateway's files.
@@ -94,4 +96,20 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		t.Errorf("the stream that was open: %v", err)
 	}
 	eventually(t, "the server to see the end", seen.Ended)
+}
+
+// TestStoppedBeforeItServes is no error: whoever stops a gateway need not wait until
+// it has taken its first connection.
+func TestStoppedBeforeItServes(t *testing.T) {
+	g := prepare(t, setup{})
+	for range 20 {
+		ctx, stop := context.WithCancel(t.Context())
+		err := server.Run(ctx, server.Options{
+			ConfigPath: filepath.Join(g.dir, "sluice.yaml"), Logger: slog.New(slog.DiscardHandler),
+			Ready: func(server.Addresses) { stop() },
+		})
+		if err != nil {
+			t.Fatalf("it ended with %v", err)
+		}
+	}
 }
