@@ -107,13 +107,13 @@ func (b *backend) stream(_ any, s grpc.ServerStream) error {
 }
 
 func sendTokens(s grpc.ServerStream, ask kserve.Ask) error {
-	return paced(s.Context(), ask, func(n int, due time.Time) error { return s.SendMsg(kserve.Token(ask, n, due)) })
+	return paced(s.Context(), ask, func(n int, text string) error { return s.SendMsg(kserve.Token(ask, n, text)) })
 }
 
 // paced stamps each token with the time at which it was due, not with the time
 // at which it left: a backend held up is late, not slow.
-func paced(ctx context.Context, ask kserve.Ask, send func(n int, due time.Time) error) error {
-	due := time.Now()
+func paced(ctx context.Context, ask kserve.Ask, send func(n int, text string) error) error {
+	text, due := kserve.NewText(ask), time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := range ask.Tokens {
@@ -128,7 +128,7 @@ func paced(ctx context.Context, ask kserve.Ask, send func(n int, due time.Time) 
 		} else {
 			due = time.Now()
 		}
-		if err := send(n, due); err != nil {
+		if err := send(n, text.Token(n, due)); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/sluice-gateway/sluice/bench/kserve"
 )
@@ -54,8 +53,8 @@ func (s *llm) stream(w http.ResponseWriter, r *http.Request, event event) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	flush := http.NewResponseController(w).Flush
-	err = paced(r.Context(), ask, func(n int, due time.Time) error {
-		if err := event(w, kserve.TokenText(due), n == ask.Tokens-1, ask.Tokens); err != nil {
+	err = paced(r.Context(), ask, func(n int, text string) error {
+		if err := event(w, text, n == ask.Tokens-1, ask.Tokens); err != nil {
 			return err
 		}
 		return flush()

@@ -30,6 +30,9 @@ type Ask struct {
 	// to the next, 0 for as fast as they go.
 	Tokens   int           `json:"tokens,omitempty"`
 	Interval time.Duration `json:"interval_ns,omitempty"`
+	// Unique asks for tokens each of which is a word that no other is, and not for
+	// prose. Prompts do not carry it.
+	Unique bool `json:"unique,omitempty"`
 }
 
 // Numbers of the fields of ModelInferRequest, of InferParameter and of a map
@@ -41,6 +44,7 @@ const (
 	entryKey, entryValue   = 1, 2
 	keyInput, keyOutput    = "bench_input", "bench_output"
 	keyTokens, keyInterval = "bench_tokens", "bench_interval_ns"
+	keyUnique              = "bench_unique"
 )
 
 // headBytes bounds what ReadAsk looks at: the fields before the tensors.
@@ -60,6 +64,9 @@ func (a Ask) Encode() []byte {
 	if a.Tokens > 0 {
 		b = appendParam(b, keyTokens, int64(a.Tokens))
 		b = appendParam(b, keyInterval, int64(a.Interval))
+	}
+	if a.Unique {
+		b = appendParam(b, keyUnique, 1)
 	}
 	if a.Input > 1<<10 {
 		b = appendMessage(b, reqInputs, tensor("INPUT0", "FP32", a.Input/4))
@@ -126,6 +133,8 @@ func (a *Ask) setParam(entry []byte) {
 		a.Tokens = int(v)
 	case keyInterval:
 		a.Interval = time.Duration(v)
+	case keyUnique:
+		a.Unique = v != 0
 	}
 }
 

@@ -1,8 +1,10 @@
 package kserve_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
@@ -109,7 +111,7 @@ func TestTokens(t *testing.T) {
 	ask := kserve.Ask{Model: "tokens", Tokens: 2}
 	due := time.Unix(1700000000, 123456789)
 	for n := range ask.Tokens {
-		raw := kserve.Token(ask, n, due)
+		raw := kserve.Token(ask, n, kserve.NewText(ask).Token(n, due))
 		var resp inference.ModelStreamInferResponse
 		if err := proto.Unmarshal(raw.Materialize(), &resp); err != nil {
 			t.Fatal(err)
@@ -120,6 +122,24 @@ func TestTokens(t *testing.T) {
 		}
 		if got, err := kserve.TokenDue(raw.BufferSlice); err != nil || !got.Equal(due) {
 			t.Errorf("token %d: due %v, %v", n, got, err)
+		}
+	}
+}
+
+// TestTextIsProse holds that the stamps do not make new words of the text's own, which
+// begins anew where it ends; and that they do where each token shall be one.
+func TestTextIsProse(t *testing.T) {
+	const tokens = 5000 // more than the text has
+	for unique, most := range map[bool]int{false: 1000, true: tokens + 1} {
+		text, seen := kserve.NewText(kserve.Ask{Unique: unique}), map[string]bool{}
+		for n := range tokens {
+			said := text.Token(n, time.Unix(1700000000, int64(n)))
+			for _, word := range strings.FieldsFunc(said, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+				seen[strings.ToLower(word)] = true
+			}
+		}
+		if n := len(seen); n > most || n < most*3/4 {
+			t.Errorf("unique %v: %d different words of %d", unique, n, tokens)
 		}
 	}
 }

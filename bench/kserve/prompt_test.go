@@ -44,14 +44,16 @@ func TestReadPromptRefuses(t *testing.T) {
 
 func TestTextDue(t *testing.T) {
 	due := time.Unix(1700000000, 123456789)
-	text := kserve.TokenText(due)
+	say := kserve.NewText(kserve.Ask{})
+	text, unique := say.Token(0, due), kserve.NewText(kserve.Ask{Unique: true}).Token(0, due)
 	for name, tt := range map[string]struct {
 		line string
 		ok   bool
 	}{
 		"alone":     {text, true},
+		"unique":    {unique, true},
 		"in JSON":   {`data: {"text":"` + text + `"}`, true},
-		"the last":  {kserve.TokenText(time.Unix(1, 0)) + text, true},
+		"the last":  {say.Token(1, time.Unix(1, 0)) + text, true},
 		"cut short": {text[:len(text)-1], false},
 		"no stamp":  {" token of something else altogether", false},
 		"no token":  {"data: {}", false},

@@ -52,7 +52,7 @@ func restAnswer(answers *kserve.Answers, r *http.Request) ([]byte, error) {
 			Tokens int `json:"bench_tokens"`
 		}
 		err := json.Unmarshal(body, &asked)
-		return []byte(strings.Repeat("data: {\"text_output\":\""+kserve.TokenText(time.Now())+"\"}\n\n", asked.Tokens)), err
+		return []byte(strings.Repeat("data: {\"text_output\":\""+kserve.NewText(kserve.Ask{}).Token(0, time.Now())+"\"}\n\n", asked.Tokens)), err
 	}
 	if n, err := strconv.Atoi(r.Header.Get("Inference-Header-Content-Length")); err == nil {
 		body = body[:n]
@@ -179,7 +179,7 @@ func prompted() *grpc.Server {
 		}
 		for n := range ask.Tokens {
 			time.Sleep(ask.Interval)
-			if err := s.SendMsg(kserve.Token(ask, n, time.Now())); err != nil {
+			if err := s.SendMsg(kserve.Token(ask, n, kserve.NewText(ask).Token(n, time.Now()))); err != nil {
 				return err
 			}
 		}

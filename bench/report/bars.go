@@ -85,6 +85,7 @@ func recordBars() []Bar {
 		// Not of paced tokens: their requests are longer than the measured time, and
 		// payloads are masked when a request ends.
 		{"payloads: CPU µs added to a token, as fast as they go", scenario.Tokens, CPU, said, "", 2, audit},
+		{"payloads: CPU µs added to a token that is a word of its own", scenario.Unique, CPU, said, "", 2, audit},
 		{"guard on parameters: CPU µs added to a small infer, 16 callers", scenario.Small16, CPU, guard, "", 5, off},
 		{"guard on parameters: CPU µs added to a small infer, 1 caller", scenario.Small1, CPU, guard, "", 5, off},
 		{"guard on other models: CPU per small infer, 16 callers", scenario.Small16, CPU, target.SluiceUnguard, off, 1.05, ""},

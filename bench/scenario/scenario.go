@@ -16,6 +16,7 @@ const (
 	MiB1    = "1MiB"
 	MiB16   = "16MiB"
 	Tokens  = "tokens"
+	Unique  = "tokens-unique"
 	Paced   = "tokens-paced"
 	First   = "first-token"
 	Open    = "open"
@@ -80,6 +81,10 @@ func All(warmup, duration time.Duration) []Scenario {
 		{
 			Tokens, "16 streams on 4 connections, 200 tokens each, as fast as they go",
 			load.Spec{Mode: load.Stream, Conns: 4, Callers: 16, Ask: tokens(200, 0)},
+		},
+		{
+			Unique, "the same, and each token is a word that no other is",
+			load.Spec{Mode: load.Stream, Conns: 4, Callers: 16, Ask: kserve.Ask{Model: Model, Input: smallBytes, Tokens: 200, Unique: true}},
 		},
 		{
 			Paced, "64 streams on 4 connections, 250 tokens each, one every 20 ms",

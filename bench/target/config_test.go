@@ -134,6 +134,8 @@ func TestTakes(t *testing.T) {
 		{SluiceHold, scenario.Small16, false},
 		{Sluice, scenario.Held, false},
 		{SluiceAudit, scenario.Paced, true},
+		{SluiceAudit, scenario.Unique, true},
+		{Sluice, scenario.Unique, false},
 	} {
 		if got := byName(t, tt.target).Takes(tt.scenario); got != tt.want {
 			t.Errorf("%s in %s: %v", tt.target, tt.scenario, got)

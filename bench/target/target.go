@@ -105,12 +105,12 @@ func All() []Target {
 		{
 			Name: SluiceAudit, Does: "the same as sluice, and calls are recorded in SQLite", needs: []string{"sluice"},
 			launch: sluice(Config{Kind: "triton", Audit: true}),
-			only:   []string{scenario.Small1, scenario.Small16, scenario.MiB16, scenario.Tokens, scenario.Paced},
+			only:   []string{scenario.Small1, scenario.Small16, scenario.MiB16, scenario.Tokens, scenario.Unique, scenario.Paced},
 		},
 		{
 			Name: SluicePayloads, Does: "the same as sluice-audit, with all that is said, masked", needs: []string{"sluice"},
 			launch: sluice(Config{Kind: "triton", Audit: true, Payloads: true}),
-			only:   []string{scenario.Small16, scenario.Tokens},
+			only:   []string{scenario.Small16, scenario.Tokens, scenario.Unique},
 		},
 		{
 			Name: SluiceGuard, Does: "the same as sluice, and a guard looks at each request's parameters", needs: []string{"sluice"},
@@ -136,7 +136,8 @@ var generated = []string{scenario.Tokens, scenario.Paced, scenario.First}
 // Takes tells whether t has a turn in the scenario.
 func (t Target) Takes(name string) bool {
 	if len(t.only) == 0 {
-		return t.Cannot(name) == "" && name != scenario.Held // which needs somebody who holds
+		// The one needs somebody who holds, the other somebody who indexes words.
+		return t.Cannot(name) == "" && name != scenario.Held && name != scenario.Unique
 	}
 	return slices.Contains(t.only, name)
 }
