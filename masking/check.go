@@ -26,7 +26,7 @@ type checker struct {
 	detectors map[string]*detector
 	rules     map[string]string // name -> file that defines it
 	compiled  []*rule
-	problems []access.FileProblem
+	problems  []access.FileProblem
 }
 
 // add notes a problem in the file being looked at.
