@@ -99,8 +99,9 @@ var (
 	errAnotherKey = errors.New("audit: the log was written with another key; put that key back, or begin a new log")
 )
 
-// NewRecorder opens a recorder. It reads the hashes of what is there, compares them
-// with what was signed last, and refuses a log that was changed.
+// NewRecorder opens a recorder. It compares the hashes of what is there with what was
+// signed last, and refuses a log that was changed. With the tree's edge beside the key
+// it reads those that came since, and all others behind the start's back.
 func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	r := &Recorder{
 		o: o, strict: make(map[string]bool), now: o.Now, room: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -115,7 +116,8 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	if err := r.own(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.restore(ctx); err != nil {
+	unread, err := r.restore(ctx)
+	if err != nil {
 		return nil, err
 	}
 	r.last, r.synced = r.now(), r.now()
@@ -123,6 +125,9 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 		r.done.Go(r.publishing)
 	}
 	r.done.Go(r.run)
+	if unread != nil {
+		r.done.Go(func() { r.recheck(unread) })
+	}
 	if p, ok := o.Log.(Pruner); ok && o.Config.Retain > 0 {
 		r.done.Go(func() { r.pruning(p) })
 	}
@@ -141,89 +146,6 @@ func (r *Recorder) own(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ownWaits)
 	defer cancel()
 	return log.Own(ctx)
-}
-
-// restore makes the tree of what is there.
-func (r *Recorder) restore(ctx context.Context) error {
-	var mine State
-	states, err := r.o.Log.States(ctx)
-	if err != nil {
-		return fmt.Errorf("audit: reading the log: %w", err)
-	}
-	for _, s := range states {
-		if s.Replica == r.Replica() {
-			mine = s
-		}
-	}
-	if _, single := r.o.Log.(Single); single && len(states) > 0 && mine.Replica == "" {
-		return errAnotherKey
-	}
-	remembered, err := r.o.Key.Last()
-	if err != nil {
-		return fmt.Errorf("%w: what was remembered beside the key: %v", errChanged, err)
-	}
-	signed := []merkle.Statement{remembered}
-	if mine.Last.Size > 0 {
-		last, err := merkle.Open(mine.Last.Note, r.o.Key.Public())
-		if err != nil {
-			return fmt.Errorf("%w: its last checkpoint: %v", errChanged, err)
-		}
-		signed = append(signed, last)
-	}
-	if err := r.grow(ctx, mine.Size, signed); err != nil {
-		return err
-	}
-	r.signed = max(mine.Last.Size, remembered.Size)
-	return r.pruned(ctx, mine)
-}
-
-// pruned looks at what was not signed when the process before ended. What says that
-// records were pruned is never among it: the checkpoint is written with it.
-func (r *Recorder) pruned(ctx context.Context, mine State) error {
-	if mine.Size <= r.signed {
-		return nil
-	}
-	for found, err := range r.o.Log.Search(ctx, Query{Replica: r.Replica(), Kinds: []Kind{KindPrune}, Limit: 1}) {
-		if err != nil {
-			return nil // which a verification tells of
-		}
-		if found.Place >= r.signed {
-			return fmt.Errorf("%w (record %d speaks of pruning, and is not signed)", errChanged, found.Place)
-		}
-	}
-	return nil
-}
-
-// grow reads all leaves and compares the roots with those that were signed.
-func (r *Recorder) grow(ctx context.Context, size uint64, signed []merkle.Statement) error {
-	check := func() error {
-		for _, s := range signed {
-			if s.Size == r.tree.Size() && s.Size > 0 && s.Root != r.tree.Root() {
-				return errChanged
-			}
-		}
-		return nil
-	}
-	for leaves, err := range r.o.Log.Leaves(ctx, r.Replica(), 0) {
-		if err != nil {
-			return fmt.Errorf("audit: reading the log's hashes: %w", err)
-		}
-		for _, leaf := range leaves {
-			r.tree.Append(leaf)
-			if err := check(); err != nil {
-				return err
-			}
-		}
-	}
-	for _, s := range signed {
-		if s.Size > size {
-			return fmt.Errorf("%w (%d records were signed, and it has %d)", errChanged, s.Size, size)
-		}
-	}
-	if r.tree.Size() != size {
-		return fmt.Errorf("%w (%d records, %d hashes)", errChanged, size, r.tree.Size())
-	}
-	return nil
 }
 
 // Replica is the name of the log that the recorder writes.

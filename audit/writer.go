@@ -131,7 +131,7 @@ func (r *Recorder) pass(stopping bool) (more bool) {
 		r.synced = r.now()
 	}
 	if b.Checkpoint != nil {
-		r.announce(*b.Checkpoint)
+		r.announce(*b.Checkpoint) // r.tree is what it is about
 	}
 	if r.urgent() {
 		return true
@@ -281,7 +281,7 @@ func (r *Recorder) checkpoint(next *merkle.Tree) *Checkpoint {
 // announce remembers a checkpoint that is in the log, and has it published.
 func (r *Recorder) announce(c Checkpoint) {
 	r.signed, r.last = c.Size, r.now()
-	if err := r.o.Key.Remember(c.Note); err != nil {
+	if err := r.o.Key.Remember(c.Note, &r.tree); err != nil {
 		r.o.Logger.LogAttrs(context.Background(), slog.LevelError, "the last audit checkpoint can't be kept beside the key", slog.Any("error", err))
 	}
 	if r.o.Publish == nil {

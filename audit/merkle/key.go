@@ -110,8 +110,9 @@ func (k *Key) Sign(s Statement) ([]byte, error) {
 }
 
 // Remember keeps a signed statement beside the key, so that a log which is put
-// back to an older state is noticed when it is opened.
-func (k *Key) Remember(signed []byte) error {
+// back to an older state is noticed when it is opened; and of the tree that it is
+// about the right edge, if of is not nil.
+func (k *Key) Remember(signed []byte, of *Tree) error {
 	if k.path == "" {
 		return nil
 	}
@@ -126,22 +127,31 @@ func (k *Key) Remember(signed []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	err = os.Rename(name+".new", name)
+	if of != nil {
+		err = errors.Join(err, k.keepEdge(of))
+	}
+	return err
 }
 
-// Last is what was remembered last; a zero Size is nothing.
-func (k *Key) Last() (Statement, error) {
+// Last is what was remembered last; a zero Size is nothing. With it comes the tree
+// that it is about, to go on with, or nil if that was not remembered.
+func (k *Key) Last() (Statement, *Tree, error) {
 	if k.path == "" {
-		return Statement{}, nil
+		return Statement{}, nil, nil
 	}
 	signed, err := os.ReadFile(k.lastPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return Statement{}, nil
+		return Statement{}, nil, nil
 	}
 	if err != nil {
-		return Statement{}, err
+		return Statement{}, nil, err
 	}
-	return Open(signed, k.public)
+	s, err := Open(signed, k.public)
+	if err != nil {
+		return s, nil, err
+	}
+	return s, k.edge(s), nil
 }
 
 func (k *Key) lastPath() string { return k.path + lastEnding }

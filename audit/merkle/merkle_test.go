@@ -191,21 +191,60 @@ func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
 
 func TestTheLastStatementIsRemembered(t *testing.T) {
 	k, path := newKey(t)
-	if s, err := k.Last(); err != nil || s.Size != 0 {
+	if s, _, err := k.Last(); err != nil || s.Size != 0 {
 		t.Errorf("got %+v, %v at first", s, err)
 	}
 	signed, _ := k.Sign(statement())
-	if err := k.Remember(signed); err != nil {
+	if err := k.Remember(signed, nil); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := k.Last(); err != nil || s.Size != 7 {
-		t.Errorf("got %+v, %v", s, err)
+	if s, tree, err := k.Last(); err != nil || s.Size != 7 || tree != nil {
+		t.Errorf("got %+v, %v, %v", s, tree, err)
 	}
 	if err := os.WriteFile(path+".last", []byte("forged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Last(); !errors.Is(err, merkle.ErrSignature) {
+	if _, _, err := k.Last(); !errors.Is(err, merkle.ErrSignature) {
 		t.Errorf("a forged one is taken: %v", err)
+	}
+}
+
+// A tree goes on from its remembered edge as it would have from its leaves; an edge that
+// is not of the root that was signed is none.
+func TestATreeGoesOnFromItsEdge(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 7, 8, 300} {
+		k, path := newKey(t)
+		var tree merkle.Tree
+		for i := range size {
+			tree.Append(leaf(i))
+		}
+		signed, err := k.Sign(merkle.Statement{Size: tree.Size(), Root: tree.Root()})
+		if err := errors.Join(err, k.Remember(signed, &tree)); err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := k.Last()
+		if err != nil || got == nil {
+			t.Fatalf("of %d leaves: %v, %v", size, got, err)
+		}
+		for i := range 20 {
+			tree.Append(leaf(size + i))
+			if got.Append(leaf(size + i)); got.Size() != tree.Size() || got.Root() != tree.Root() {
+				t.Fatalf("%d leaves and %d more are another tree", size, i+1)
+			}
+		}
+		edge, err := os.ReadFile(path + ".edge")
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := append([]byte{edge[0] ^ 1}, edge[1:]...)
+		for what, b := range map[string][]byte{"changed": changed, "cut": edge[:len(edge)-1], "longer": append(edge[:len(edge):len(edge)], edge[:32]...), "nothing": nil} {
+			if err := os.WriteFile(path+".edge", b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, got, err := k.Last(); err != nil || s.Size != uint64(size) || got != nil {
+				t.Errorf("%s: of %d leaves got %v, %v", what, size, got, err)
+			}
+		}
 	}
 }
 

@@ -350,7 +350,14 @@ func TestAChangedLogIsNotWrittenTo(t *testing.T) {
 			k := newKept(t)
 			k.record(0, 700)
 			attack(k)
-			if _, err := k.open(); err == nil || !strings.Contains(err.Error(), "audit: the log") {
+			r, err := k.open()
+			if err == nil && name == "hashes" { // those that were signed are read after the start
+				for deadline := time.Now().Add(10 * time.Second); err == nil && time.Now().Before(deadline); {
+					err = errors.Unwrap(r.Write(t.Context(), audittest.Infer(700), nil))
+				}
+				_ = r.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), "audit: the log") {
 				t.Errorf("it is opened: %v", err)
 			}
 		})
