@@ -47,6 +47,9 @@ type Traits struct {
 	Missing map[string]bool
 	// Slashes tells a server whose models' names may hold "/".
 	Slashes bool
+	// Apart tells a server to which each message of a stream goes on a stream of its
+	// own: what lets one message through lets no other through.
+	Apart bool
 	// Guard says which requests are kept from the server.
 	Guard Guard
 }

@@ -82,8 +82,13 @@ func (b *Backend) fresh() (*generation, error) {
 // Name is the backend's name in the configuration.
 func (b *Backend) Name() string { return b.o.Config.Name }
 
-// Traits tells what kind of server it is.
-func (b *Backend) Traits() backends.Traits { return (*b.face.Load()).Traits() }
+// Traits tells what kind of server it is. With lease: approved each message of a
+// stream has a lease of its own, by its own approval.
+func (b *Backend) Traits() backends.Traits {
+	t := (*b.face.Load()).Traits()
+	t.Apart = b.o.Config.Credential.Lease == backends.LeaseApproved
+	return t
+}
 
 // Mismatch is what the connection says.
 func (b *Backend) Mismatch() error { return backends.Mismatch(*b.face.Load()) }
@@ -121,8 +126,8 @@ func (b *Backend) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 		u.end()
 		return nil, u.scrub(err)
 	}
-	context.AfterFunc(ctx, u.end) // a stream that nobody reads to its end ends with its context
-	return &stream{ClientStream: inner, use: u}, nil
+	// A stream that nobody reads to its end ends with its context.
+	return &stream{ClientStream: inner, use: u, read: context.AfterFunc(ctx, u.end)}, nil
 }
 
 // Close ends the connections and all calls on them.
@@ -149,12 +154,14 @@ func (b *Backend) Close() error {
 // stream gives the lease back with the stream's last answer.
 type stream struct {
 	grpc.ClientStream
-	use *use
+	use  *use
+	read func() bool // tells that it was read to its end: its context may last far longer
 }
 
 func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err != nil {
+		s.read()
 		s.use.end()
 	}
 	return s.use.scrub(err)

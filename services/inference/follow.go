@@ -174,16 +174,18 @@ func (l *line) finish(u *upstream) error {
 	return nil
 }
 
-// sequenceProblem refuses a request of a decoupled model's sequence that would
-// need a backend stream of its own: the sequence's order would be lost.
-func sequenceProblem(view wire.InferRequest) *access.Error {
+// sequenceProblem refuses a request of a sequence that would need a backend stream of
+// its own, since it has no id or since its server wants it apart: the sequence's order
+// would be lost.
+func sequenceProblem(view wire.InferRequest, apart bool) *access.Error {
 	if !view.Parameters().Has(sequenceKey) {
 		return nil
 	}
-	return &access.Error{
-		Kind: access.Malformed, Reason: access.ReasonMalformed,
-		Message: "the answers of this model are masked, and a request of a sequence is told apart by its id; give each request of the sequence an id of its own",
+	text := "the answers of this model are masked, and a request of a sequence is told apart by its id; give each request of the sequence an id of its own"
+	if apart {
+		text = "each request to this model's server is approved and sent by itself, which would lose a sequence's order on a stream; send the sequence as ModelInfer calls, one after the other"
 	}
+	return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Message: text}
 }
 
 // onward returns the message that goes on to the backend: the request itself,

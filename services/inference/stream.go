@@ -19,7 +19,8 @@ var streamDesc = &grpc.StreamDesc{StreamName: "ModelStreamInfer", ClientStreams:
 
 // ModelStreamInfer serves one stream. Its messages may be for different models
 // and so for different backends, each of which gets one stream, opened by the
-// first message for it, and more where a step follows requests ([lane]). Refused
+// first message for it, and more where a step follows requests ([lane]) or where the
+// backend wants each message apart ([backends.Traits]). Refused
 // messages get their own error message, in the order of the requests;
 // everything else goes on.
 //
@@ -61,9 +62,9 @@ type relay struct {
 	cancel  context.CancelFunc
 	line    *line
 
-	// upstreams is the reader's alone. Those of the lane own are not in it.
+	// upstreams is the reader's alone. Those of a single request are not in it.
 	upstreams map[route]*upstream
-	own       chan struct{} // one token for each upstream of the lane own
+	own       chan struct{} // one token for each upstream of a single request
 
 	pumps sync.WaitGroup
 	live  sync.WaitGroup
@@ -81,6 +82,7 @@ type route struct {
 // upstream is a stream to one backend.
 type upstream struct {
 	route
+	single bool // it is one request's, and ends with it
 	stream grpc.ClientStream
 	mu     sync.Mutex
 	over   bool // the backend has ended it
@@ -261,22 +263,25 @@ func (r *relay) lead(m *wire.Message, view wire.InferRequest, model, id string) 
 	if refused, err = r.check(b, view); refused != nil || err != nil {
 		return nil, false, refused, err
 	}
+	apart := b.Traits().Apart
 	for tries := 1; ; tries++ {
 		member, refused := r.member(b, view)
 		if refused != nil {
 			return nil, false, refused, nil
 		}
 		lane := r.line.laneOf(m.Follower(), r.upstreams[route{member, named}], id)
-		if lane == own {
-			if refused := sequenceProblem(view); refused != nil {
+		if lane == own || apart {
+			if refused := sequenceProblem(view, apart); refused != nil {
 				return nil, false, refused, nil
 			}
 		}
-		u, opened, err = r.upstream(route{member, lane})
-		switch failed, _ := access.AsError(err); {
-		case failed != nil && failed.Kind == access.Unimplemented:
-			return nil, false, failed, nil // of this backend; the stream's other requests go on
-		case member == b || failed == nil || failed.Kind != access.Unavailable:
+		u, opened, err = r.upstream(route{member, lane}, lane == own || apart)
+		failed, _ := access.AsError(err)
+		away := failed != nil && failed.Kind == access.Unavailable && member != b
+		switch {
+		case failed != nil && (failed.Kind == access.Unimplemented || apart && (!away || tries == maxMembers)):
+			return nil, false, failed, nil // of this backend or message; the stream's others go on
+		case !away:
 			return u, opened, nil, err
 		case tries == maxMembers && len(r.upstreams) > 0:
 			return nil, false, failed, nil // the stream has been others' too, and goes on
@@ -319,7 +324,7 @@ func (r *relay) send(u *upstream, m *wire.Message, view wire.InferRequest) error
 		defer out.Free()
 	}
 	err = u.stream.SendMsg(out)
-	if err == nil && u.lane == own {
+	if err == nil && u.single {
 		err = u.stream.CloseSend() // the stream's end is the request's
 	}
 	if errors.Is(err, io.EOF) {
@@ -338,15 +343,20 @@ func (r *relay) check(b backends.Backend, view wire.InferRequest) (*access.Error
 }
 
 // upstream returns the stream that a route leads along, opening it if there is
-// none or if the backend has ended the one there was.
-func (r *relay) upstream(to route) (u *upstream, opened bool, err error) {
-	if u := r.upstreams[to]; u != nil && !u.isOver() {
+// none, if the backend has ended the one there was, or if it is for a single request.
+func (r *relay) upstream(to route, single bool) (u *upstream, opened bool, err error) {
+	if u := r.upstreams[to]; u != nil && !single && !u.isOver() {
 		return u, false, nil
 	}
-	if to.lane == own {
+	if single {
 		if err := r.takeOwn(r.ctx); err != nil {
 			return nil, false, err
 		}
+		defer func() {
+			if err != nil {
+				<-r.own
+			}
+		}()
 	}
 	ctx, err := outgoing(r.ctx, to.backend)
 	if err != nil {
@@ -357,13 +367,10 @@ func (r *relay) upstream(to route) (u *upstream, opened bool, err error) {
 	}
 	stream, err := to.backend.NewStream(ctx, streamDesc, pb.GRPCInferenceService_ModelStreamInfer_FullMethodName)
 	if err != nil {
-		if to.lane == own {
-			<-r.own
-		}
 		return nil, false, err
 	}
-	u = &upstream{route: to, stream: stream}
-	if to.lane != own {
+	u = &upstream{route: to, single: single, stream: stream}
+	if !single {
 		r.upstreams[to] = u
 	}
 	return u, true, nil
@@ -406,7 +413,7 @@ func (r *relay) ended(u *upstream, err error) {
 	u.mu.Lock()
 	u.over = true
 	u.mu.Unlock()
-	if u.lane == own {
+	if u.single {
 		<-r.own
 	}
 	if errors.Is(err, io.EOF) {
