@@ -58,12 +58,13 @@ func TestServerThatHangs(t *testing.T) {
 	g := start(t, setup{backend: b.Addr, cut: true})
 	for name, call := range inferences(t, g) {
 		t.Run(name+", deadline", func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(g.as("bob"), 300*time.Millisecond)
+			const patience = 2 * time.Second // the call has to get to the server within it, on a busy machine too
+			ctx, cancel := context.WithTimeout(g.as("bob"), patience)
 			defer cancel()
 			ended := make(chan error, 1)
 			go func() { ended <- call(ctx) }()
 			seen := last(t, b)
-			if deadline, ok := seen.Context().Deadline(); !ok || time.Until(deadline) > time.Second {
+			if deadline, ok := seen.Context().Deadline(); !ok || time.Until(deadline) > 2*patience {
 				t.Errorf("the server knows of the deadline %v, %v", deadline, ok)
 			}
 			if err := <-ended; status.Code(err) != codes.DeadlineExceeded {
@@ -183,7 +184,8 @@ func TestStatusesOfServers(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
-	g.wantNoMetric("4711")
+	g.wantNoMetric(`"4711`) // not in a number, where chance may put it
+	g.wantNoMetric("(4711")
 	g.wantNoLeak(prompt)
 }
 
@@ -254,7 +256,7 @@ func TestServerThatComesLater(t *testing.T) {
 	before := time.Now()
 	_, err = g.ModelInfer(g.as("bob"), add("simple"))
 	wantRefusal(t, err, codes.Unavailable, access.ReasonBackendAway)
-	if took := time.Since(before); took > 2*time.Second {
+	if took := time.Since(before); took > 15*time.Second { // the caller would wait for twice that
 		t.Errorf("it took %v to say so", took)
 	}
 	if ready, err := g.ServerReady(g.as(""), &inference.ServerReadyRequest{}); err != nil || ready.GetReady() {
