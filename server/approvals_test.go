@@ -160,9 +160,14 @@ func TestAHeldCallEndsWithItsClient(t *testing.T) {
 	if err := <-call; status.Code(err) != codes.Canceled {
 		t.Errorf("got %v", err)
 	}
-	ctx, cancel = context.WithTimeout(f.as("alice"), 500*time.Millisecond)
-	defer cancel()
-	err := <-f.unload(ctx)
+	// The answer comes a quarter of a second before the deadline at most, and on a
+	// busy machine may miss it.
+	var err error
+	for tries := 0; tries < 10 && (tries == 0 || status.Code(err) == codes.DeadlineExceeded); tries++ {
+		ctx, cancel := context.WithTimeout(f.as("alice"), 1500*time.Millisecond)
+		err = <-f.unload(ctx)
+		cancel()
+	}
 	wantRefusal(t, err, codes.FailedPrecondition, access.ReasonNeedsApproval)
 }
 
