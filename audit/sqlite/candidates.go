@@ -1,60 +1,120 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
-// candidates looks up the next segments in which there may be something.
-func (s *search) candidates(ctx context.Context, tx *sql.Tx) (all []candidate, err error) {
-	if s.query.Call != "" {
-		return s.byCall(ctx, tx)
-	}
-	where, args, err := s.inRange(ctx, tx)
+// candidate is a segment in which there may be something.
+type candidate struct {
+	first, n int64
+	at       []int // where; nil is anywhere
+}
+
+// page is how many segments are looked up at once, or a few more.
+const page = 32
+
+// candidates looks up the next segments in which there may be something, span by
+// span. Where an index can't be read, all segments of the span are. Where these can't
+// be told either, the span is what is damaged, and the search goes on behind it.
+func (s *search) candidates(ctx context.Context, tx *sql.Tx) (damaged, err error) {
+	from, to, err := s.reach(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	from, at := "segment s", "x''"
+	for from <= to && len(s.todo) < page {
+		span := spanOf(to)
+		if s.query.Oldest {
+			span = spanOf(from)
+		}
+		first, last := max(from, span*spanRecords), min(to, (span+1)*spanRecords-1)
+		all, err := s.inSpan(ctx, tx, span, first, last)
+		if corrupt(err) {
+			all, err = s.lookUp(ctx, tx, "SELECT first, n, x'' FROM leaf WHERE first BETWEEN ? AND ?", first, last)
+		}
+		switch {
+		case corrupt(err) && len(s.todo) > 0:
+			return nil, nil // in its turn
+		case corrupt(err):
+			s.next, s.floor = first, last+1
+			if s.query.Oldest {
+				s.next = s.floor
+			}
+			return s.damaged(first, last-first+1, err), nil
+		case err != nil:
+			return nil, err
+		}
+		s.todo = append(s.todo, s.ordered(all, first, last)...)
+		if s.query.Oldest {
+			from = last + 1
+		} else {
+			to = first - 1
+		}
+	}
+	return nil, nil
+}
+
+// ordered puts segments in the order of the search, and those among them that were
+// never indexed: what is in them is not known.
+func (s *search) ordered(all []candidate, first, last int64) []candidate {
+	for _, c := range s.unread {
+		if c.first >= first && c.first <= last {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		if s.query.Oldest {
+			return cmp.Compare(a.first, b.first)
+		}
+		return cmp.Compare(b.first, a.first)
+	})
+	return slices.CompactFunc(all, func(a, b candidate) bool { return a.first == b.first })
+}
+
+// inSpan looks up the segments of a span that begin from first to last.
+func (s *search) inSpan(ctx context.Context, tx *sql.Tx, span, first, last int64) ([]candidate, error) {
+	if s.query.Call != "" {
+		return s.callsIn(ctx, tx, span, first, last)
+	}
+	where, args := s.inTime([]string{"s.first BETWEEN ? AND ?"}, []any{first, last})
+	if len(s.sets) == 0 {
+		return s.lookUp(ctx, tx, "SELECT s.first, s.n, x'' FROM segment s WHERE "+strings.Join(where, " AND "), args...)
+	}
+	what := "t.first, s.n, t.at"
 	for i, set := range s.sets {
 		if len(set) == 0 {
 			return nil, nil // a word that no key has a hash of
 		}
 		in := "key IN (?" + strings.Repeat(", ?", len(set)-1) + ")"
-		switch {
-		case i == 0:
+		if i == 0 {
 			// The rows of the rarest kind of term lead; a segment with two of them counts once.
-			from = "term t CROSS JOIN segment s ON s.first = t.first"
-			if at = "t.at"; len(set) > 1 {
-				at = "x''"
+			if in = "t.span = ? AND t." + in; len(set) > 1 {
+				what = "DISTINCT t.first, s.n, x''"
 			}
-			where = append(where, "t."+in)
-		default:
-			where = append(where, "EXISTS (SELECT 1 FROM term WHERE first = s.first AND "+in+")")
+			where = append(where, in, "t.first BETWEEN ? AND ?")
+		} else {
+			where = append(where, "EXISTS (SELECT 1 FROM term WHERE span = ? AND first = s.first AND "+in+")")
 		}
+		args = append(args, span)
 		for _, key := range set {
 			args = append(args, key)
 		}
+		if i == 0 {
+			args = append(args, first, last)
+		}
 	}
-	order, distinct := "DESC", ""
-	if s.query.Oldest {
-		order = "ASC"
-	}
-	if len(s.sets) > 0 && len(s.sets[0]) > 1 {
-		distinct = "DISTINCT "
-	}
-	by := "s.first"
-	if len(s.sets) > 0 {
-		by = "t.first" // in the order of the table
-	}
-	return s.lookUp(ctx, tx, "SELECT "+distinct+by+", s.n, "+at+" FROM "+from+" WHERE "+strings.Join(where, " AND ")+" ORDER BY "+by+" "+order+" LIMIT ?", append(args, page))
+	return s.lookUp(ctx, tx, "SELECT "+what+" FROM term t CROSS JOIN segment s ON s.first = t.first WHERE "+strings.Join(where, " AND "), args...)
 }
 
-func (s *search) lookUp(ctx context.Context, tx *sql.Tx, query string, args []any) (all []candidate, err error) {
+func (s *search) lookUp(ctx context.Context, tx *sql.Tx, query string, args ...any) (all []candidate, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -72,39 +132,51 @@ func (s *search) lookUp(ctx context.Context, tx *sql.Tx, query string, args []an
 	return all, rows.Err()
 }
 
-// inRange bounds the segments by where the search is, and by time. The latest time
-// up to each segment only ever goes up, so that the first that can matter is found
-// by it; and as far as times have ever gone back, the last one.
-func (s *search) inRange(ctx context.Context, tx *sql.Tx) (where []string, args []any, err error) {
-	column := "s.first"
-	if len(s.sets) > 0 {
-		column = "t.first" // of the leading table, so that its index is used
-	}
-	if s.query.Oldest {
-		where, args = append(where, column+" > ?", "s.first + s.n > ?"), append(args, s.next-SegmentSize, s.next)
-	} else {
-		where, args = append(where, column+" < ?"), append(args, s.next)
+// reach bounds the segments by where the search is, and by time: from and to are
+// what the first and the last of them begins with. The latest time up to each segment
+// only ever goes up, so that the first that can matter is found by it; and as far as
+// times have ever gone back, the last one.
+func (s *search) reach(ctx context.Context, tx *sql.Tx) (from, to int64, err error) {
+	one := func(other int64, query string, args ...any) (at int64) {
+		scanned := tx.QueryRowContext(ctx, query, args...).Scan(&at)
+		if scanned == nil {
+			return at
+		}
+		if !errors.Is(scanned, sql.ErrNoRows) && !corrupt(scanned) {
+			err = errors.Join(err, scanned)
+		}
+		return other // the bound is wider
 	}
 	since, until := micro(s.query.Since, never), micro(s.query.Until, always)
+	from = max(s.floor, one(0, "SELECT first FROM state"))
+	to = one(-1, "SELECT size - 1 FROM state")
+	if s.query.Oldest {
+		from = max(from, min(s.next, one(s.next, "SELECT first FROM segment WHERE first <= ?1 AND first > ?1 - ?2 AND first + n > ?1 ORDER BY first DESC LIMIT 1", s.next, spanRecords)))
+	} else {
+		to = min(to, s.next-1)
+	}
 	if since > never {
-		var first sql.NullInt64
-		if err := tx.QueryRowContext(ctx, "SELECT first FROM segment WHERE high >= ? ORDER BY high, first LIMIT 1", since).Scan(&first); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, nil, err
-		}
-		if !first.Valid {
-			first.Int64 = always
-		}
-		where, args = append(where, column+" >= ?", "s.top >= ?"), append(args, first.Int64, since)
+		from = max(from, one(never, "SELECT coalesce((SELECT first FROM segment WHERE high >= ? ORDER BY high, first LIMIT 1), ?)", since, always))
 	}
 	if until < always {
-		last := int64(always)
-		err := tx.QueryRowContext(ctx, "SELECT first FROM segment WHERE high > ? + (SELECT back FROM state) ORDER BY high, first LIMIT 1", until).Scan(&last)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, nil, err
-		}
-		where, args = append(where, column+" <= ?", "s.low < ?"), append(args, last, until)
+		to = min(to, one(always, "SELECT first FROM segment WHERE high > ? + (SELECT back FROM state) ORDER BY high, first LIMIT 1", until))
 	}
-	return where, args, nil
+	if s.unread == nil {
+		s.unread, _ = s.lookUp(ctx, tx, fmt.Sprintf("SELECT first, n, x'' FROM segment WHERE low = %d", never))
+		s.unread = slices.Grow(s.unread, 1)
+	}
+	return from, to, err
+}
+
+// inTime adds what bounds a segment by time.
+func (s *search) inTime(where []string, args []any) ([]string, []any) {
+	if !s.query.Since.IsZero() {
+		where, args = append(where, "s.top >= ?"), append(args, s.query.Since.UnixMicro())
+	}
+	if !s.query.Until.IsZero() {
+		where, args = append(where, "s.low < ?"), append(args, s.query.Until.UnixMicro())
+	}
+	return where, args
 }
 
 func micro(t time.Time, zero int64) int64 {
@@ -112,31 +184,4 @@ func micro(t time.Time, zero int64) int64 {
 		return zero
 	}
 	return t.UnixMicro()
-}
-
-// byCall looks through the filters of all segments. It gives one candidate at a
-// time: there is hardly ever a second.
-func (s *search) byCall(ctx context.Context, tx *sql.Tx) (all []candidate, err error) {
-	query := "SELECT c.first, s.n, c.filter FROM calls c JOIN segment s ON s.first = c.first WHERE c.first < ? ORDER BY c.first DESC"
-	next := s.next
-	if s.query.Oldest {
-		query = "SELECT c.first, s.n, c.filter FROM calls c JOIN segment s ON s.first = c.first WHERE c.first > ? ORDER BY c.first"
-		next -= SegmentSize
-	}
-	rows, err := tx.QueryContext(ctx, query, next)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var c candidate
-		var filter sql.RawBytes
-		if err := rows.Scan(&c.first, &c.n, &filter); err != nil {
-			return nil, err
-		}
-		if mayHold(filter, s.query.Call) && (!s.query.Oldest || c.first+c.n > s.next) {
-			return []candidate{c}, nil
-		}
-	}
-	return nil, rows.Err()
 }

@@ -95,7 +95,8 @@ func (w *writing) split(n int) error {
 }
 
 // drop deletes a segment, all but its hashes. The index rows of one that can't be
-// read any more stay: they lead nowhere.
+// read any more, and what is kept of call ids, go with the last of the span: until
+// then they lead nowhere.
 func (w *writing) drop(c candidate, first uint64) error {
 	entries, err := w.readSegment(w.ctx, w.tx, c)
 	if damaged := (*audit.DamagedError)(nil); err != nil && !errors.As(err, &damaged) {
@@ -107,16 +108,19 @@ func (w *writing) drop(c candidate, first uint64) error {
 		}
 	}
 	for _, t := range segment.Of(entries) {
-		if err := w.exec("DELETE FROM term WHERE key = ? AND first = ?", t.Key, c.first); err != nil {
+		if err := w.exec("DELETE FROM term WHERE span = ? AND key = ? AND first = ?", spanOf(c.first), t.Key, c.first); err != nil {
 			return err
 		}
 	}
-	for _, query := range []string{"DELETE FROM segment WHERE first = ?", "DELETE FROM block WHERE first = ?", "DELETE FROM calls WHERE first = ?"} {
+	for _, query := range []string{"DELETE FROM segment WHERE first = ?", "DELETE FROM block WHERE first = ?"} {
 		if err := w.exec(query, c.first); err != nil {
 			return err
 		}
 	}
+	span := spanOf(int64(first)) // of which there may be more
 	return errors.Join(
+		w.exec("DELETE FROM calls WHERE id < ?", span*callParts),
+		w.exec("DELETE FROM term WHERE span < ?", span), // of what could not be read
 		w.exec("DELETE FROM payload WHERE seq >= ? AND seq < ?", c.first, first),
 		// The last one of those before says all that they do.
 		w.exec("DELETE FROM checkpoint WHERE size < (SELECT max(size) FROM checkpoint WHERE size <= ?)", first),

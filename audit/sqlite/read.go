@@ -12,25 +12,30 @@ import (
 	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
-// readHead reads rows of the head. One that is damaged is left out, and is the
-// error.
-func (l *Log) readHead(rows *sql.Rows) (entries []audit.Entry, err error) {
+// piece is a row of the head.
+type piece struct {
+	first   int64
+	entries []audit.Entry
+	damaged error // in place of them
+}
+
+// readHead reads rows of the head.
+func (l *Log) readHead(rows *sql.Rows) (all []piece, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var damaged error
 	for rows.Next() {
-		var first, n int64
+		var p piece
+		var n int64
 		var leaves, body []byte
-		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
-			return entries, err
+		if err := rows.Scan(&p.first, &n, &leaves, &body); err != nil {
+			return nil, err
 		}
-		batch, err := segment.Unpack(first, body, leaves, int(n), nil)
-		if err != nil {
-			damaged = l.damaged(first, n, err)
-			continue
+		entries, err := segment.Unpack(p.first, body, leaves, int(n), nil)
+		if p.entries = entries; err != nil {
+			p.entries, p.damaged = nil, l.damaged(p.first, n, err)
 		}
-		entries = append(entries, batch...)
+		all = append(all, p)
 	}
-	return entries, errors.Join(rows.Err(), damaged)
+	return all, rows.Err()
 }
 
 func (l *Log) damaged(first, n int64, cause error) error {

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
 // version is the schema's, kept in the file's user_version.
-const version = 1
+const version = 2
 
 const schema = `
 CREATE TABLE state (
@@ -20,9 +19,11 @@ CREATE TABLE head (first INTEGER PRIMARY KEY, n INTEGER NOT NULL, leaves BLOB NO
 CREATE TABLE segment (
 	first INTEGER PRIMARY KEY, n INTEGER NOT NULL, low INTEGER NOT NULL, top INTEGER NOT NULL, high INTEGER NOT NULL);
 CREATE INDEX segment_high ON segment (high);
+CREATE INDEX segment_unread ON segment (first) WHERE low = %d;
 CREATE TABLE block (first INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE calls (first INTEGER PRIMARY KEY, filter BLOB NOT NULL);
-CREATE TABLE term (key INTEGER NOT NULL, first INTEGER NOT NULL, at BLOB NOT NULL, PRIMARY KEY (key, first)) WITHOUT ROWID;
+CREATE TABLE calls (id INTEGER PRIMARY KEY, ids BLOB NOT NULL);
+CREATE TABLE term (
+	span INTEGER NOT NULL, key INTEGER NOT NULL, first INTEGER NOT NULL, at BLOB NOT NULL, PRIMARY KEY (span, key, first)) WITHOUT ROWID;
 CREATE TABLE leaf (first INTEGER PRIMARY KEY, n INTEGER NOT NULL, leaves BLOB NOT NULL);
 CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, root BLOB NOT NULL, time INTEGER NOT NULL, note BLOB NOT NULL);
 CREATE TABLE payload (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
@@ -53,7 +54,7 @@ func (l *Log) migrate(ctx context.Context) error {
 		return errSchema
 	}
 	return l.within(ctx, func(tx *sql.Conn) error {
-		_, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d; PRAGMA application_id = %d", version, applicationID))
+		_, err := tx.ExecContext(ctx, fmt.Sprintf(schema+"PRAGMA user_version = %d; PRAGMA application_id = %d", never, version, applicationID))
 		return err
 	})
 }
@@ -102,9 +103,12 @@ func (l *Log) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.head, err = l.readHead(rows)
-	if damaged := (*audit.DamagedError)(nil); errors.As(err, &damaged) {
-		return l.setAside(ctx)
+	pieces, err := l.readHead(rows)
+	for _, p := range pieces {
+		if p.damaged != nil {
+			return l.setAside(ctx)
+		}
+		l.head = append(l.head, p.entries...)
 	}
 	return err
 }
@@ -141,7 +145,7 @@ func (l *Log) setAside(ctx context.Context) error {
 				err = w.seal(entries)
 			} else {
 				err = errors.Join(
-					w.exec("INSERT INTO segment (first, n, low, top, high) VALUES (?, ?, ?, ?, ?)", r.first, r.n, w.high, w.high, w.high),
+					w.exec("INSERT INTO segment (first, n, low, top, high) VALUES (?, ?, ?, ?, ?)", r.first, r.n, never, w.high, w.high),
 					w.exec("INSERT INTO leaf (first, n, leaves) VALUES (?, ?, ?)", r.first, r.n, r.leaves),
 					w.exec("INSERT INTO block (first, body) VALUES (?, ?)", r.first, r.body))
 			}

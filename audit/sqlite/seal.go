@@ -29,12 +29,14 @@ func (w *writing) seal(entries []audit.Entry) error {
 		{"INSERT INTO segment (first, n, low, top, high) VALUES (?, ?, ?, ?, ?)", []any{first, len(entries), low, top, w.high}},
 		{"INSERT INTO leaf (first, n, leaves) VALUES (?, ?, ?)", []any{first, len(entries), leaves}},
 		{"INSERT INTO block (first, body) VALUES (?, ?)", []any{first, w.compress.EncodeAll(body, nil)}},
-		{"INSERT INTO calls (first, filter) VALUES (?, ?)", []any{first, newFilter(entries)}},
 		{"UPDATE state SET back = ?", []any{w.back}},
 	} {
 		if err := w.exec(row.query, row.args...); err != nil {
 			return err
 		}
+	}
+	if err := w.addCalls(first, entries); err != nil {
+		return err
 	}
 	for i := range entries {
 		if err := w.addWords(&entries[i]); err != nil {
@@ -50,8 +52,8 @@ const termsAtOnce = 128
 
 // index writes the index rows of the segment that begins at first.
 func (w *writing) index(first int64, terms []segment.Posting) error {
-	const insert, row = "INSERT INTO term (key, first, at) VALUES ", "(?, ?, ?)"
-	args := make([]any, 0, 3*termsAtOnce)
+	const insert, row = "INSERT INTO term (span, key, first, at) VALUES ", "(?, ?, ?, ?)"
+	args := make([]any, 0, 4*termsAtOnce)
 	for _, size := range []int{termsAtOnce, 1} {
 		if len(terms) < size {
 			continue
@@ -63,7 +65,7 @@ func (w *writing) index(first int64, terms []segment.Posting) error {
 		for err == nil && len(terms) >= size {
 			args = args[:0]
 			for _, t := range terms[:size] {
-				args = append(args, t.Key, first, t.At)
+				args = append(args, spanOf(first), t.Key, first, t.At)
 			}
 			terms = terms[size:]
 			_, err = statement.ExecContext(w.ctx, args...)

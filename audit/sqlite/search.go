@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strconv"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
 )
-
-// page is how many segments are looked up at once.
-const page = 32
 
 // Search is [audit.Log]'s. It reads in short transactions: writing does not wait
 // for who reads slowly.
@@ -27,19 +27,19 @@ func (l *Log) Search(ctx context.Context, q audit.Query) iter.Seq2[audit.Found, 
 		}
 		for given := 0; !s.done; {
 			all, err := s.step(ctx)
-			for _, found := range all {
-				if !yield(found, nil) {
+			for _, one := range all {
+				if !yield(one.Found, one.damaged) {
 					return
+				}
+				if one.damaged != nil {
+					continue
 				}
 				if given++; given == q.Limit {
 					return
 				}
 			}
-			if err == nil {
-				continue
-			}
-			damaged := (*audit.DamagedError)(nil)
-			if !yield(audit.Found{}, err) || !errors.As(err, &damaged) {
+			if err != nil {
+				yield(audit.Found{}, err)
 				return
 			}
 		}
@@ -53,17 +53,22 @@ type search struct {
 	// sets are terms of which each needs one in a segment.
 	sets [][]int64
 	// next is the record to go on from: the first that is not done, or, where the
-	// newest come first, the one behind it.
-	next int64
+	// newest come first, the one behind it. floor is behind what was told of as damaged,
+	// where the oldest come first.
+	next, floor int64
+	// head tells that the head is done.
+	head bool
 	// todo are segments that were looked up and are not read yet.
 	todo []candidate
-	done bool
+	// unread are segments that no index leads to.
+	unread []candidate
+	done   bool
 }
 
-// candidate is a segment in which there may be something.
-type candidate struct {
-	first, n int64
-	at       []int // where; nil is anywhere
+// result is a record, or stands for those that can't be read.
+type result struct {
+	audit.Found
+	damaged error
 }
 
 func (l *Log) search(q audit.Query) (*search, error) {
@@ -83,48 +88,51 @@ func (l *Log) search(q audit.Query) (*search, error) {
 	return s, nil
 }
 
-// step gives what is found in the next segment or in the head.
-func (s *search) step(ctx context.Context) (found []audit.Found, err error) {
+// step gives what is found in the next segments or in the head. An error is the
+// search's end.
+func (s *search) step(ctx context.Context) (all []result, err error) {
 	if err := ctx.Err(); err != nil {
-		s.done = true
 		return nil, err
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		s.done = true
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if len(s.todo) == 0 && !s.query.Oldest {
-		entries, err := s.readHeadRows(ctx, tx)
-		if err != nil || len(entries) > 0 {
-			found := s.passing(ctx, tx, entries)
-			s.next = s.headFirst(entries)
-			return found, s.check(err)
-		}
+	if !s.head && !s.query.Oldest {
+		s.head = true
+		return s.inHead(ctx, tx)
 	}
 	if len(s.todo) == 0 {
-		if s.todo, err = s.candidates(ctx, tx); err != nil {
-			s.done = true
+		damaged, err := s.candidates(ctx, tx)
+		switch {
+		case err != nil:
 			return nil, err
+		case damaged != nil:
+			return []result{{damaged: damaged}}, nil
 		}
 	}
 	if len(s.todo) == 0 {
-		s.done = true
-		if !s.query.Oldest {
-			return nil, nil
+		if s.done = true; s.query.Oldest {
+			return s.inHead(ctx, tx)
 		}
-		entries, err := s.readHeadRows(ctx, tx)
-		return s.passing(ctx, tx, entries), err
+		return nil, nil
 	}
-	for n := 0; n < atOnce && len(s.todo) > 0 && len(found) < enough && err == nil; n++ {
-		var more []audit.Found
-		more, err = s.segment(ctx, tx)
-		found = append(found, more...)
+	for n := 0; n < atOnce && len(s.todo) > 0 && len(all) < enough; n++ {
+		c := s.todo[0]
+		entries, err := s.readSegment(ctx, tx, c)
+		if ctx.Err() != nil {
+			return all, ctx.Err()
+		}
+		all = append(all, s.passing(ctx, tx, entries, err)...)
+		s.todo = s.todo[1:]
+		if s.next = c.first; s.query.Oldest {
+			s.next = c.first + c.n
+		}
 	}
-	return found, s.check(err)
+	return all, nil
 }
 
 // atOnce is how many segments are read in one transaction, and enough after how
@@ -134,64 +142,80 @@ const (
 	enough = 64
 )
 
-// segment reads the next segment that was looked up.
-func (s *search) segment(ctx context.Context, tx *sql.Tx) ([]audit.Found, error) {
-	c := s.todo[0]
-	s.todo = s.todo[1:]
-	entries, err := s.readSegment(ctx, tx, c)
-	found := s.passing(ctx, tx, entries)
-	if s.next = c.first; s.query.Oldest {
-		s.next = c.first + c.n
-	}
-	return found, err
-}
-
-// passing are the entries, in the order of the search, that the query asks for.
-func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry) (found []audit.Found) {
-	try := func(e *audit.Entry) {
-		seq := int64(e.Place) // not what the record says of itself: that may have been changed
-		if s.query.Oldest && seq < s.next || !s.query.Oldest && seq >= s.next || !s.query.Matches(e.Record) {
-			return
-		}
-		if len(s.query.Words) > 0 && !s.hasWords(ctx, tx, e.Record) {
-			return
-		}
-		found = append(found, audit.Found{Entry: *e, Cursor: strconv.FormatInt(seq, 10)})
+// passing are the entries, in the order of the search, that the query asks for, or
+// what stands for them.
+func (s *search) passing(ctx context.Context, tx *sql.Tx, entries []audit.Entry, damaged error) (all []result) {
+	if damaged != nil {
+		return []result{{damaged: damaged}}
 	}
 	for i := range entries {
-		try(&entries[i])
+		e := &entries[i]
+		seq := int64(e.Place) // not what the record says of itself: that may have been changed
+		if s.query.Oldest && seq < s.next || !s.query.Oldest && seq >= s.next || !s.query.Matches(e.Record) {
+			continue
+		}
+		if len(s.query.Words) > 0 && !s.hasWords(ctx, tx, e.Record) {
+			continue
+		}
+		all = append(all, result{Found: audit.Found{Entry: *e, Cursor: strconv.FormatInt(seq, 10)}})
 	}
 	if !s.query.Oldest {
-		slices.Reverse(found)
+		slices.Reverse(all)
 	}
-	return found
+	return all
 }
 
-// readHeadRows reads the head, if any of it is before or from where the search is.
-func (s *search) readHeadRows(ctx context.Context, tx *sql.Tx) ([]audit.Entry, error) {
+// inHead looks through the head, if any of it is before or from where the search is.
+func (s *search) inHead(ctx context.Context, tx *sql.Tx) (all []result, err error) {
 	where := "first < ?"
 	if s.query.Oldest {
 		where = "first + n > ?"
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT first, n, leaves, body FROM head WHERE "+where+" ORDER BY first", s.next)
+	var pieces []piece
+	if err == nil {
+		pieces, err = s.readHead(rows)
+	}
+	if corrupt(err) {
+		pieces, err = s.lostHead(ctx, tx, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return s.readHead(rows)
+	if !s.query.Oldest {
+		slices.Reverse(pieces)
+	}
+	for _, p := range pieces {
+		all = append(all, s.passing(ctx, tx, p.entries, p.damaged)...)
+	}
+	if n := len(pieces); n > 0 && !s.query.Oldest {
+		s.next = min(s.next, pieces[n-1].first)
+	}
+	return all, nil
 }
 
-// headFirst is where to go on once the head is read: behind the last segment.
-func (s *search) headFirst(entries []audit.Entry) int64 {
-	if len(entries) == 0 {
-		return s.next
+// lostHead stands for a head whose rows can't be told: all behind the segments.
+func (s *search) lostHead(ctx context.Context, tx *sql.Tx, cause error) ([]piece, error) {
+	p := piece{}
+	const query = "SELECT coalesce((SELECT first + n FROM leaf ORDER BY first DESC LIMIT 1), 0), size FROM state"
+	var size int64
+	if err := tx.QueryRowContext(ctx, query).Scan(&p.first, &size); err != nil {
+		return nil, err
 	}
-	return int64(entries[0].Place)
+	p.damaged = s.damaged(p.first, size-p.first, cause)
+	return []piece{p}, nil
 }
 
-// check ends the search at an error that it cannot go on behind.
-func (s *search) check(err error) error {
-	if damaged := (*audit.DamagedError)(nil); err != nil && !errors.As(err, &damaged) {
-		s.done = true
+// corrupt tells whether an error is the file's own: other pages may well be read.
+func corrupt(err error) bool {
+	e := (*sqlite.Error)(nil)
+	if !errors.As(err, &e) {
+		return false
 	}
-	return err
+	switch e.Code() & 0xff { // the rest says more of the same
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR:
+		return true
+	default:
+		return false
+	}
 }
