@@ -44,9 +44,15 @@ func (e *Engine) request(ctx context.Context, a *Ask, m missing) (*Request, erro
 	found, err := e.ask(ctx, r, granted, func() *access.Error {
 		if t.Scope != access.ScopeModel && a.Show != nil {
 			r.Covers = a.Show()
+			if refused := r.Covers.check(r.Verb, r.Model); refused != nil {
+				return refused
+			}
 		}
 		return checkTerms(r, t.Reason, t.Ticket)
 	})
+	if found != nil {
+		found.Covers = nil // kept, and not for as long as the call is held
+	}
 	return found, failed(ctx, err)
 }
 

@@ -14,11 +14,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Bounds on what an approver is shown, so that a request is small to keep.
+// Bounds on what an approver is shown, so that a request is small to keep. One with
+// more parts than are shown can't be approved: nothing is agreed to unseen.
 const (
-	maxParts  = 32
-	maxText   = 512     // bytes of a value
-	maxConfig = 4 << 10 // bytes of a configuration
+	maxParts  = 512
+	maxCovers = 128 << 10 // bytes of all of it, as it is kept
+	maxTexts  = 32 << 10  // bytes of the beginnings of all texts
+	maxText   = 512       // bytes of a value
+	maxConfig = 4 << 10   // bytes of a configuration
 	// maxMasked is how much of a text is masked to show its beginning, and tail how
 	// much of that is not shown where the text goes on: what is sensitive there
 	// could have been cut in two, and not have been found.
@@ -36,10 +39,13 @@ func hidden(string) string { return "[hidden]" }
 type summary struct {
 	Summary
 	mask Mask
+	left int // bytes of texts that are still to be shown
 }
 
+// add shows a part. One whose name is too long is left out: two names with one
+// beginning would look the same.
 func (s *summary) add(p Part) {
-	if len(s.Parts) == maxParts {
+	if len(s.Parts) == maxParts || len(p.Name) > maxShown || len(p.Shape) > maxDims {
 		s.More++
 		return
 	}
@@ -62,11 +68,10 @@ func (s *summary) value(p Part, text string, most int) {
 	if len(text) > maxMasked {
 		shown = shown[:max(0, len(shown)-tail)]
 	}
-	if len(shown) > most {
-		shown = shown[:most]
-	}
-	p.Cut = len(text) > maxMasked || len(shown) == most
-	p.Text = strings.ToValidUTF8(shown, "")
+	most = min(most, s.left)
+	p.Cut = len(text) > maxMasked || len(shown) > most
+	p.Text = strings.ToValidUTF8(shown[:min(len(shown), most)], "")
+	s.left -= len(p.Text)
 	if p.Cut && !known {
 		p.SHA256 = hashOf([]byte(text))
 	}
@@ -107,7 +112,7 @@ func newSummary(mask Mask) *summary {
 	if mask == nil {
 		mask = hidden
 	}
-	return &summary{mask: mask}
+	return &summary{mask: mask, left: maxTexts}
 }
 
 // rank puts files first, then a configuration, then the rest.
@@ -121,8 +126,8 @@ func rank(key string) int {
 	return 2
 }
 
-// entries shows parameters and settings: what a load pushes before all else, so that
-// no number of other parameters has it left out, each in the order of their names.
+// entries shows parameters and settings: what a load pushes before all else, each in
+// the order of their names.
 func (s *summary) entries(fd protoreflect.FieldDescriptor, m protoreflect.Map) {
 	keys := sortedKeys(m)
 	slices.SortStableFunc(keys, func(a, b protoreflect.MapKey) int { return cmp.Compare(rank(a.String()), rank(b.String())) })
@@ -171,8 +176,8 @@ func (s *summary) field(name string, fd protoreflect.FieldDescriptor, v protoref
 		p.Bytes, p.SHA256 = len(x), hashOf(x)
 		s.add(p)
 	case protoreflect.List:
-		all := make([]string, 0, min(x.Len(), maxParts))
-		for i := range min(x.Len(), maxParts) {
+		all := make([]string, 0, x.Len())
+		for i := range x.Len() {
 			all = append(all, fmt.Sprint(x.Get(i).Interface()))
 		}
 		s.value(p, strings.Join(all, ", "), maxText)

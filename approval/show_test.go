@@ -172,23 +172,82 @@ func TestWhatIsCutShowsNoPieceOfASecret(t *testing.T) {
 	}
 }
 
+// files is a load of n files, whose names are that long at least.
+func files(n, long int) *pb.RepositoryModelLoadRequest {
+	m := &pb.RepositoryModelLoadRequest{ModelName: "prod-simple", Parameters: map[string]*pb.ModelRepositoryParameter{}}
+	for i := range n {
+		name := fmt.Sprintf("file:%03d/", i)
+		name += strings.Repeat("f", max(0, long-len(name)))
+		m.Parameters[name] = &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: fmt.Append(nil, i)}}
+	}
+	return m
+}
+
+// TestEachFileOfALoadIsShown, up to the bound; beyond it nobody is asked, since he would
+// agree to what he can't see.
+func TestEachFileOfALoadIsShown(t *testing.T) {
+	settings := &pb.TraceSettingRequest{Settings: map[string]*pb.TraceSettingRequest_SettingValue{"level": {Value: strings.Split(strings.Repeat("x ", 100)+"LAST", " ")}}}
+	if p := part(t, approval.ShowControl(settings, masked), "level"); !strings.HasSuffix(p.Text, "LAST") || p.Cut {
+		t.Errorf("a long list is shown as %+v", p)
+	}
+	for name, c := range map[string]struct {
+		show  func() *approval.Summary
+		shown int
+	}{
+		"as many as are shown":             {func() *approval.Summary { return approval.ShowControl(files(512, 0), masked) }, 512},
+		"one more":                         {func() *approval.Summary { return approval.ShowControl(files(513, 0), masked) }, 0},
+		"a long name":                      {func() *approval.Summary { return approval.ShowControl(files(2, 256), masked) }, 2},
+		"a longer name":                    {func() *approval.Summary { return approval.ShowControl(files(2, 257), masked) }, 0},
+		"names that are too long together": {func() *approval.Summary { return approval.ShowControl(files(500, 250), masked) }, 0},
+		"a shape that is too long": {func() *approval.Summary {
+			return approval.ShowInfer(wire.FromBytes(marshal(t, &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "x", Shape: make([]int64, 17)}}})), masked)
+		}, 0},
+		"an input's long name": {func() *approval.Summary {
+			return approval.ShowInfer(wire.FromBytes(marshal(t, &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: strings.Repeat("n", 300)}}})), masked)
+		}, 0},
+		"a parameter's long name": {func() *approval.Summary {
+			return approval.ShowInfer(wire.FromBytes(marshal(t, &pb.ModelInferRequest{Parameters: map[string]*pb.InferParameter{strings.Repeat("n", 300): str("")}})), masked)
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				ask := unload()
+				ask.Show = c.show
+				call := r.admit(ask)
+				if c.shown == 0 {
+					refused(t, r.ended(call).err, access.Malformed, access.ReasonMalformed, "512", "256", "128 KiB")
+					if r.count("") != 0 {
+						t.Error("people are asked")
+					}
+					return
+				}
+				covers := r.pending().Covers
+				if len(covers.Parts) != c.shown || covers.More != 0 {
+					t.Fatalf("%d are shown and %d more", len(covers.Parts), covers.More)
+				}
+				for i, p := range covers.Parts {
+					if p.Kind != approval.PartFile || p.SHA256 != hash(fmt.Sprint(i)) || p.Bytes != len(fmt.Sprint(i)) {
+						t.Fatalf("file %d is shown as %+v", i, p)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsShownIsBounded: of many long texts the first are shown, and the hash of each.
 func TestWhatIsShownIsBounded(t *testing.T) {
-	m := &pb.ModelInferRequest{Parameters: map[string]*pb.InferParameter{}}
+	m := &pb.ModelInferRequest{}
 	for i := range 500 {
-		m.Parameters[fmt.Sprintf("p%d%s", i, strings.Repeat("x", 1<<10))] = str(strings.Repeat("y\"\x01", 1<<10))
-		m.Inputs = append(m.Inputs, &pb.ModelInferRequest_InferInputTensor{Name: strings.Repeat("n", 1<<10), Datatype: "BYTES", Shape: make([]int64, 100)})
+		m.Inputs = append(m.Inputs, &pb.ModelInferRequest_InferInputTensor{Name: fmt.Sprint(i), Datatype: "BYTES", Shape: make([]int64, 1)})
 		m.RawInputContents = append(m.RawInputContents, raw(strings.Repeat("é", 1<<10)))
 	}
 	s := approval.ShowInfer(wire.FromBytes(marshal(t, m)), masked)
 	text, err := json.Marshal(s)
-	if err != nil || len(text) > 128<<10 || len(s.Parts) != 32 || s.More < 900 {
+	if err != nil || len(text) > 128<<10 || len(s.Parts) != 500 || s.More != 0 {
 		t.Errorf("%d bytes are shown, %d parts and %d more, %v", len(text), len(s.Parts), s.More, err)
 	}
-	load := &pb.RepositoryModelLoadRequest{Parameters: map[string]*pb.ModelRepositoryParameter{}}
-	for i := range 500 {
-		load.Parameters[fmt.Sprint("file:", i)] = &pb.ModelRepositoryParameter{ParameterChoice: &pb.ModelRepositoryParameter_BytesParam{BytesParam: []byte{1}}}
-	}
-	if s := approval.ShowControl(load, masked); len(s.Parts) != 32 || s.More != 468 {
-		t.Errorf("%d files are shown, and %d more", len(s.Parts), s.More)
+	if p := s.Parts[499]; !p.Cut || p.Text != "" || p.SHA256 != hash(string(m.RawInputContents[499])) {
+		t.Errorf("the last is shown as %+v", p)
 	}
 }

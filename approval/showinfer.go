@@ -33,7 +33,7 @@ func CheckShown(m *wire.Message) error {
 	return nil
 }
 
-// maxDims is how many dimensions of a shape are shown.
+// maxDims is how many dimensions a shape may have to be shown.
 const maxDims = 16
 
 // ShowInfer is what an approver sees of an infer: its parameters, its inputs with
@@ -52,7 +52,7 @@ func ShowInfer(m *wire.Message, mask Mask) *Summary {
 	s.inputs(m, view)
 	if view.NumOutputs() > 0 {
 		for o := range view.Outputs() {
-			name := said(textOf(o.Name(), maxShown), maxShown)
+			name := nameOf(o.Name())
 			s.add(Part{Kind: PartOutput, Name: name})
 			s.parameters(m, name+".", o.Parameters())
 		}
@@ -62,6 +62,10 @@ func ShowInfer(m *wire.Message, mask Mask) *Summary {
 	}
 	return &s.Summary
 }
+
+// nameOf is a name that a caller chose; one that is too long to be shown is longer
+// than that also as it is cut here.
+func nameOf(s wire.Span) string { return textOf(s, maxShown+1) }
 
 // textOf is the beginning of a text that a caller chose.
 func textOf(s wire.Span, most int) string {
@@ -83,7 +87,7 @@ func (s *summary) parameters(m *wire.Message, prefix string, all wire.Parameters
 			s.More++
 			continue
 		}
-		p := Part{Kind: PartParameter, Name: prefix + textOf(k, maxShown), Type: parameterTypes[v.Kind]}
+		p := Part{Kind: PartParameter, Name: prefix + nameOf(k), Type: parameterTypes[v.Kind]}
 		if text, ok := v.Text(); ok {
 			if text.Len() > maxMasked {
 				p.Bytes, p.SHA256 = text.Len(), spanHash(m, text)
@@ -133,9 +137,8 @@ func (s *summary) inputs(m *wire.Message, view wire.InferRequest) {
 			s.More++
 			continue
 		}
-		name, datatype := said(textOf(t.Name(), maxShown), maxShown), textOf(t.Datatype(), 16)
+		name, datatype := nameOf(t.Name()), textOf(t.Datatype(), 16)
 		p := Part{Kind: PartInput, Name: name, Type: datatype, Shape: t.AppendShape(nil)}
-		p.Shape = p.Shape[:min(len(p.Shape), maxDims)]
 		text, known := "", false
 		switch {
 		case t.HasContents():

@@ -1,13 +1,34 @@
 package approval
 
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/access"
+)
+
 // Summary is what an approver is shown of what he agrees to. What is long is
 // cut; the digest covers it all the same, and sizes and hashes tell what was cut.
 type Summary struct {
 	// Bytes is how long the whole message is.
 	Bytes int    `json:"bytes"`
 	Parts []Part `json:"parts,omitempty"`
-	// More is how many parts are left out.
+	// More is how many parts are left out; where there are any, nobody is asked.
 	More int `json:"more,omitempty"`
+}
+
+// check refuses what can't be shown whole: nobody agrees to what he can't see.
+func (s *Summary) check(verb, model string) *access.Error {
+	if s.More == 0 {
+		if text, err := json.Marshal(s); err == nil && len(text) <= maxCovers {
+			return nil
+		}
+	}
+	return &access.Error{
+		Kind: access.Malformed, Reason: access.ReasonMalformed,
+		Message: fmt.Sprintf("%s needs approval, and has more parts than people can be shown: up to %d files, parameters and tensors, names of up to %d bytes, %d KiB in all; send less at a time",
+			act(verb, model), maxParts, maxShown, maxCovers>>10),
+	}
 }
 
 // PartKind is what sort of part of a request a [Part] is.

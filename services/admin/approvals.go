@@ -49,7 +49,7 @@ func (s *Service) listApprovals(ctx context.Context, call *access.Call, m *pb.Li
 	}
 	out := &pb.ListApprovalsResponse{NextPageToken: next}
 	for _, r := range found {
-		out.Approvals = append(out.Approvals, s.approvalOf(call, r))
+		out.Approvals = append(out.Approvals, s.listed(call, r))
 	}
 	return out, nil
 }

@@ -115,6 +115,19 @@ func decision(v approval.Vote, approved bool) *pb.ApprovalDecision {
 	return &pb.ApprovalDecision{Principal: person(v.By), Approved: approved, Reason: v.Reason, DecidedAt: timestamp(v.At)}
 }
 
+// listedParts is how many parts of a request lists and watches show.
+const listedParts = 32
+
+// listed is approvalOf for a list of many: what was left out is there to be got.
+func (s *Service) listed(call *access.Call, r *approval.Request) *pb.Approval {
+	out := s.approvalOf(call, r)
+	if c := out.GetCoverage(); len(c.GetParts()) > listedParts {
+		c.PartsLeftOut += int32(len(c.GetParts()) - listedParts)
+		c.Parts = c.GetParts()[:listedParts]
+	}
+	return out
+}
+
 // coverage is what the request is bound to; of one for a whole model there is
 // nothing to show.
 func coverage(r *approval.Request) *pb.Coverage {

@@ -146,7 +146,7 @@ func (w *watch) tell(r *approval.Request) error {
 		delete(w.told, r.ID)
 	}
 	return w.stream.SendMsg(&pb.WatchApprovalsResponse{
-		Approval: w.approvalOf(w.call, r),
+		Approval: w.listed(w.call, r),
 		Existing: !told && r.State == approval.Pending && r.Created.Before(w.call.Opened),
 	})
 }
