@@ -112,7 +112,7 @@ func (e *Engine) pass(ctx context.Context, a *Ask, needs []*access.Need) (*acces
 // find is a grant for k that may be used now.
 func (e *Engine) find(k key) *live {
 	for _, l := range e.mirror.of(k) {
-		if e.usable(l) {
+		if e.usable(l) && e.allCount(l.Grant) {
 			return l
 		}
 	}

@@ -20,6 +20,10 @@ type EngineOptions struct {
 	// MayBreakGlass decides the verb break_glass, when somebody breaks the glass and
 	// at each use. Without it nobody may.
 	MayBreakGlass func(who *access.Principal, model string) bool
+	// MayApprove decides whether a person may approve on a model, whatever his groups:
+	// when he does, when the last one does, and at each use of the grant. Without it
+	// everybody may.
+	MayApprove func(who *access.Principal, model string) bool
 }
 
 // Rules are what approvals depend on that a reload replaces.
@@ -51,6 +55,7 @@ type Engine struct {
 	log           *slog.Logger
 	clock         clock
 	mayBreakGlass func(who *access.Principal, model string) bool
+	mayApprove    func(who *access.Principal, model string) bool
 
 	rules   atomic.Pointer[Rules]
 	mirror  *mirror
@@ -69,7 +74,7 @@ type Engine struct {
 func New(o EngineOptions) *Engine {
 	o.Config.SetDefaults()
 	e := &Engine{
-		store: o.Store, config: o.Config, log: o.Log, clock: newClock(o.Now), mayBreakGlass: o.MayBreakGlass,
+		store: o.Store, config: o.Config, log: o.Log, clock: newClock(o.Now), mayBreakGlass: o.MayBreakGlass, mayApprove: o.MayApprove,
 		mirror: newMirror(), waiting: newWaiting(o.Config.HeldPerPrincipal, o.Config.Held),
 		loaded: make(chan struct{}), stopped: make(chan struct{}), replaced: make(chan struct{}, 1),
 	}
@@ -78,6 +83,9 @@ func New(o EngineOptions) *Engine {
 	}
 	if e.mayBreakGlass == nil {
 		e.mayBreakGlass = func(*access.Principal, string) bool { return false }
+	}
+	if e.mayApprove == nil {
+		e.mayApprove = func(*access.Principal, string) bool { return true }
 	}
 	e.rules.Store(&Rules{})
 	return e

@@ -76,7 +76,7 @@ func (e *Engine) aheadHolds(l *live, who *access.Principal) bool {
 	if l.Source == FromBreakGlass {
 		return e.mayBreakGlass(who, l.Model)
 	}
-	return inGroups(who, l.For)
+	return inGroups(who, l.For) && e.allCount(l.Grant)
 }
 
 // glassFor are the break-glass grants with which a call needs no approval of n's:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,7 +26,9 @@ type rig struct {
 	// back is how far the wall's clock is set back.
 	back  atomic.Int64
 	glass func(*access.Principal, string) bool
-	stop  func() // ends the first engine
+	// out are people who may approve no more, whatever their groups.
+	out  sync.Map
+	stop func() // ends the first engine
 }
 
 // bubble runs f with a rig whose engine runs.
@@ -46,10 +49,15 @@ func bubble(t *testing.T, f func(r *rig)) {
 	})
 }
 
+func (r *rig) mayApprove(who *access.Principal, model string) bool {
+	_, out := r.out.Load(who.Name)
+	return !out && model != "" && len(who.Groups) > 0
+}
+
 // replica starts an engine on a store; stop ends it as a shutdown does.
 func (r *rig) replica(s store.Store) (e *approval.Engine, stop func()) {
 	e = approval.New(approval.EngineOptions{
-		Store: s, Config: r.config, MayBreakGlass: r.glass,
+		Store: s, Config: r.config, MayBreakGlass: r.glass, MayApprove: r.mayApprove,
 		Now: func() time.Time { return time.Now().Add(-time.Duration(r.back.Load())) },
 	})
 	e.Replace(r.rules)

@@ -88,7 +88,9 @@ func personOf(who *access.Principal) Person {
 
 // Vote is one person's approval or denial.
 type Vote struct {
-	By     Person    `json:"by"`
+	By Person `json:"by"`
+	// Groups are those that he was in.
+	Groups []string  `json:"groups,omitempty"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason,omitempty"`
 	// For is how long the approver lets the grant last, if not as long as asked.

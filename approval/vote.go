@@ -65,7 +65,7 @@ func (e *Engine) vote(ctx context.Context, who *access.Principal, id string, a A
 		if err := e.open(ctx, r, a); err != nil {
 			return r.Request, err
 		}
-		o, err := say.say(e, r, Vote{By: personOf(who), At: e.clock.now(), Reason: said(a.Reason, maxReason), For: a.For})
+		o, err := say.say(e, r, Vote{By: personOf(who), Groups: who.Groups, At: e.clock.now(), Reason: said(a.Reason, maxReason), For: a.For})
 		if err != nil {
 			return r.Request, err
 		}
@@ -175,8 +175,30 @@ func (r *Request) mayDeny(who *access.Principal) *access.Error {
 	return r.MayApprove(who)
 }
 
-// approve is one more approval.
+// counts tells whether an approval counts still: its giver may approve on the model,
+// in the groups that he was in. That these decide is in the guard's or the entry's
+// definition, with which the request would have ended.
+func (e *Engine) counts(model string, v *Vote) bool {
+	return e.mayApprove(&access.Principal{Issuer: v.By.Issuer, Subject: v.By.Subject, Name: v.By.Name, Kind: v.By.Kind, Groups: v.Groups}, model)
+}
+
+// allCount tells whether each of a grant's approvals counts still.
+func (e *Engine) allCount(g *Grant) bool {
+	for i := range g.Approvals {
+		if !e.counts(g.Model, &g.Approvals[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// approve is one more approval. Those that do not count any more are left out, so that
+// it may take another person.
 func (e *Engine) approve(r request, v Vote) (o outcome, err error) {
+	if !e.counts(r.Model, &v) {
+		return o, forbidden(access.ReasonNotApprover, "you may not approve request %s; ask an administrator of this gateway", r.ID)
+	}
+	r.Approvals = slices.DeleteFunc(r.Approvals, func(earlier Vote) bool { return !e.counts(r.Model, &earlier) })
 	if slices.ContainsFunc(r.Approvals, func(earlier Vote) bool { return earlier.By.same(v.By) }) {
 		return o, needs(access.ReasonConflict, "you have approved request %s already; %d of %d people have", r.ID, len(r.Approvals), r.Count)
 	}

@@ -22,6 +22,9 @@ func (s *Server) newApprovals(kept store.Store, cfg *config.Config) *approval.En
 		MayBreakGlass: func(who *access.Principal, model string) bool {
 			return s.engine.Decide(who, access.BreakGlass, model).Allowed
 		},
+		MayApprove: func(who *access.Principal, model string) bool {
+			return !s.gate.Registry.KeptOut(who) && s.engine.Policy() != nil && s.engine.Decide(who, access.Approve, model).Reason != access.ReasonDeniedByRole
+		},
 	})
 }
 

@@ -72,6 +72,9 @@ func New(o Options) *Registry {
 // Nowhere is the connection of calls that come in on none that is known.
 func (r *Registry) Nowhere() *Conn { return r.nowhere }
 
+// KeptOut tells whether a principal is ended now.
+func (r *Registry) KeptOut(p *access.Principal) bool { return r.keptOut(p, r.now()) != nil }
+
 // keptOut says why a principal may not call, or nil.
 func (r *Registry) keptOut(p *access.Principal, now time.Time) *access.Error {
 	ended := *r.ended.Load()

@@ -173,7 +173,8 @@ func TestLift(t *testing.T) {
 	r := session.New(session.Options{})
 	who := issuer + "#bob"
 	kill(t, r, session.Order{Principal: who})
-	if all := r.Ended(); len(all) != 1 || !all[0].Until.IsZero() {
+	bob := &access.Principal{Issuer: issuer, Subject: "bob"}
+	if all := r.Ended(); len(all) != 1 || !all[0].Until.IsZero() || !r.KeptOut(bob) || r.KeptOut(&access.Principal{Issuer: issuer, Subject: "alice"}) {
 		t.Errorf("got %+v", all)
 	}
 	if err := r.Lift(t.Context(), issuer+"#alice"); reason(err) != access.ReasonNotFound {
@@ -182,7 +183,7 @@ func TestLift(t *testing.T) {
 	if err := r.Lift(t.Context(), who); err != nil {
 		t.Error(err)
 	}
-	if got := try(r.Connect(), "bob"); got != "" {
+	if got := try(r.Connect(), "bob"); got != "" || r.KeptOut(bob) {
 		t.Errorf("after the lift: %q", got)
 	}
 }
