@@ -175,6 +175,14 @@ type (
 		// that says so is written ([KindPrune]), so that pruning and dropping are told apart.
 		Prune(ctx context.Context, replica string, to uint64) (pruned int, err error)
 	}
+	// Shared is a log that holds those of several replicas, of which some may be gone
+	// for good.
+	Shared interface {
+		// PruneGone is Prune for another replica's log, and prunes nothing where a
+		// process holds that log: its own, or another that prunes it. say is called
+		// before, where there is something to prune; its error is PruneGone's.
+		PruneGone(ctx context.Context, replica string, to uint64, say func(context.Context) error) (pruned int, err error)
+	}
 	// Single is a log that can hold one replica's records only.
 	Single interface{ Single() }
 	// Owned is a log that one process at a time may write to. Own waits for another

@@ -48,6 +48,7 @@ type Recorder struct {
 	lost      gap
 	closing   bool
 	strangers strangers
+	gone      map[string]uint64 // up to where logs of replicas that are gone were pruned by this log's
 
 	wake    chan struct{}
 	stop    chan struct{}
@@ -105,7 +106,7 @@ var (
 func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	r := &Recorder{
 		o: o, strict: make(map[string]bool), now: o.Now, room: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		publish: make(chan Checkpoint, 1),
+		publish: make(chan Checkpoint, 1), gone: make(map[string]uint64),
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -39,6 +39,11 @@ func (r *Recorder) restore(ctx context.Context) (unread []merkle.Statement, err 
 		}
 		signed = append(signed, last)
 	}
+	for _, s := range signed {
+		for _, p := range s.Pruned {
+			r.gone[p.Origin] = max(r.gone[p.Origin], p.To)
+		}
+	}
 	if tree != nil {
 		r.tree, unread = *tree, signed
 	}

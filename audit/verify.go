@@ -104,7 +104,7 @@ const maxFindings = 1000
 // Verify compares every record, hash and checkpoint of the evidence with each other
 // and with what was signed. The error is of evidence that can't be read at all.
 func Verify(ctx context.Context, e Evidence, o VerifyOptions) (*Report, error) {
-	v := &verification{evidence: e, keys: make(map[string]string), trusted: make(map[string][]anchor), report: new(Report)}
+	v := &verification{evidence: e, keys: make(map[string]string), trusted: make(map[string][]anchor), pruned: make(map[string]uint64), report: new(Report)}
 	for _, key := range o.Keys {
 		name, _, _ := strings.Cut(key, "+")
 		v.keys[name] = key
@@ -146,6 +146,7 @@ type verification struct {
 	evidence Evidence
 	keys     map[string]string
 	trusted  map[string][]anchor // by log
+	pruned   map[string]uint64   // by log, up to where others have signed that they pruned it
 	report   *Report
 }
 
@@ -183,8 +184,16 @@ func (v *verification) trust(note []byte) {
 		return
 	}
 	v.anchor(s.Origin, anchor{s.Size, s.Root, "a checkpoint of " + s.Time.Format(time.RFC3339)})
+	v.others(s)
+}
+
+// others takes what a checkpoint says of other logs.
+func (v *verification) others(s merkle.Statement) {
 	for _, o := range s.Others {
 		v.anchor(o.Origin, anchor{o.Size, o.Root, "named by " + s.Origin})
+	}
+	for _, p := range s.Pruned {
+		v.pruned[p.Origin] = max(v.pruned[p.Origin], p.To)
 	}
 }
 
@@ -204,9 +213,7 @@ func (v *verification) witnesses(ctx context.Context, states []State) error {
 		if err != nil {
 			continue // told of with its log
 		}
-		for _, o := range last.Others {
-			v.anchor(o.Origin, anchor{o.Size, o.Root, "named by " + s.Replica})
-		}
+		v.others(last)
 	}
 	return ctx.Err()
 }

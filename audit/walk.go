@@ -194,8 +194,8 @@ func (w *walk) end(grown uint64) error {
 	if !w.claimed && size > 0 && len(w.keys) > 0 {
 		w.found(Finding{Replica: w.state.Replica, Fault: Unsigned, Last: size - 1, Detail: "it has no checkpoint, and its first record was written with one"})
 	}
-	if w.state.First > w.prunedTo {
-		w.found(Finding{Replica: w.state.Replica, Fault: Dropped, First: w.prunedTo, Last: w.state.First - 1, Detail: "no signed record says that they were pruned"})
+	if to := max(w.prunedTo, w.pruned[w.state.Replica]); w.state.First > to {
+		w.found(Finding{Replica: w.state.Replica, Fault: Dropped, First: to, Last: w.state.First - 1, Detail: "nothing signed says that they were pruned"})
 	}
 	if w.record != nil && w.record.Place >= grown || w.state.Size > size {
 		w.found(Finding{Replica: w.state.Replica, Fault: Hashes, First: size, Last: max(w.state.Size, size+1) - 1, Detail: "there are none"})

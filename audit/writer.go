@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -271,6 +272,11 @@ func (r *Recorder) checkpoint(next *merkle.Tree) *Checkpoint {
 			s.Others = append(s.Others, merkle.Seen{Origin: other.Replica, Size: other.Last.Size, Root: other.Last.Root})
 		}
 	}
+	r.mu.Lock()
+	for _, origin := range slices.Sorted(maps.Keys(r.gone)) {
+		s.Pruned = append(s.Pruned, merkle.Pruned{Origin: origin, To: r.gone[origin]})
+	}
+	r.mu.Unlock()
 	note, err := r.o.Key.Sign(s)
 	if err != nil {
 		return nil // the key was good when it was opened

@@ -117,6 +117,7 @@ func statement() merkle.Statement {
 	return merkle.Statement{
 		Size: 7, Root: leaf(1), Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		Others: []merkle.Seen{{Origin: "sluice/b", Size: 9, Root: leaf(2)}},
+		Pruned: []merkle.Pruned{{Origin: "sluice/b", To: 5}, {Origin: "sluice/c", To: 1 << 40}},
 	}
 }
 
@@ -139,6 +140,23 @@ func TestAStatementIsReadAsItWasSigned(t *testing.T) {
 	again, err := merkle.OpenKey(path)
 	if err != nil || again.Public() != k.Public() || !strings.HasPrefix(k.Origin(), "sluice/") {
 		t.Errorf("opened again it is another key: %v", err)
+	}
+}
+
+// Who can name logs in a database writes no line that is signed.
+func TestANameIsNoLine(t *testing.T) {
+	k, _ := newKey(t)
+	for _, name := range []string{"", "x\npruned sluice/b 9", "x\n\n— sluice/b AAAA", "x 5", "x\r", "x\u2028", "\x00"} {
+		signed, err := k.Sign(merkle.Statement{Size: 7, Others: []merkle.Seen{{Origin: name, Size: 3}}, Pruned: []merkle.Pruned{{Origin: name, To: 3}}})
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		if s, err := merkle.Open(signed, k.Public()); err != nil || len(s.Others)+len(s.Pruned) > 0 {
+			t.Errorf("%q: %+v, %v", name, s, err)
+		}
+	}
+	if _, err := merkle.Unsigned([]byte("a\n7\n" + strings.Repeat("A", 43) + "=\npruned b 07\n")); !errors.Is(err, merkle.ErrStatement) {
+		t.Errorf("a number that is none: %v", err)
 	}
 }
 

@@ -7,19 +7,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/mod/sumdb/note"
 )
 
 // Statement is what is signed: at a time, a log had so many records, with this
 // root. It also says what its maker last saw of other logs, so that none of them
-// can vanish without it being seen.
+// can vanish without it being seen, and what he has deleted of them.
 type Statement struct {
 	Origin string // "sluice/7f3a…"
 	Size   uint64
 	Root   Hash
 	Time   time.Time
 	Others []Seen
+	Pruned []Pruned
+}
+
+// Pruned is another log, whose own process is gone, and up to which of its records,
+// itself not included, the maker of the statement deleted them, as they were old.
+type Pruned struct {
+	Origin string
+	To     uint64
 }
 
 // Seen is what was seen of another log.
@@ -32,10 +41,12 @@ type Seen struct {
 const (
 	timeWord  = "time"
 	otherWord = "witness"
+	pruneWord = "pruned"
 )
 
 // Text is the statement in the form of a C2SP tlog-checkpoint: origin, size and
-// root, each on a line, then lines of our own.
+// root, each on a line, then lines of our own. Another log whose name is no word is
+// left out: who can write names into a database must not write lines that are signed.
 func (s Statement) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%d\n%s\n", s.Origin, s.Size, base64.StdEncoding.EncodeToString(s.Root[:]))
@@ -43,9 +54,20 @@ func (s Statement) Text() string {
 		fmt.Fprintf(&b, "%s %s\n", timeWord, s.Time.UTC().Format(time.RFC3339Nano))
 	}
 	for _, o := range s.Others {
-		fmt.Fprintf(&b, "%s %s %d %s\n", otherWord, o.Origin, o.Size, base64.StdEncoding.EncodeToString(o.Root[:]))
+		if isWord(o.Origin) {
+			fmt.Fprintf(&b, "%s %s %d %s\n", otherWord, o.Origin, o.Size, base64.StdEncoding.EncodeToString(o.Root[:]))
+		}
+	}
+	for _, p := range s.Pruned {
+		if isWord(p.Origin) {
+			fmt.Fprintf(&b, "%s %s %d\n", pruneWord, p.Origin, p.To)
+		}
 	}
 	return b.String()
+}
+
+func isWord(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
 // Errors of what claims to be a statement.
@@ -78,6 +100,12 @@ func parse(text string) (Statement, error) {
 				return Statement{}, err
 			}
 			s.Others = append(s.Others, other)
+		case words[0] == pruneWord && len(words) == 3:
+			to, err := number(words[2])
+			if err != nil {
+				return Statement{}, err
+			}
+			s.Pruned = append(s.Pruned, Pruned{words[1], to})
 		}
 	}
 	return s, nil
@@ -90,10 +118,17 @@ func parseSeen(words []string) (s Seen, err error) {
 	}
 	s.Origin = words[0]
 	copy(s.Root[:], root)
-	if s.Size, err = strconv.ParseUint(words[1], 10, 63); err != nil || strconv.FormatUint(s.Size, 10) != words[1] {
-		return s, ErrStatement
+	s.Size, err = number(words[1])
+	return s, err
+}
+
+// number reads one that is written in the only way that it can be.
+func number(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || strconv.FormatUint(n, 10) != text {
+		return 0, ErrStatement
 	}
-	return s, nil
+	return n, nil
 }
 
 // Open checks a signed statement with the public key of its log (as [Key.Public]

@@ -22,13 +22,14 @@ func must(t testing.TB, err error) {
 // gateway is a recorder as a replica has it, with a key of its own.
 type gateway struct {
 	*audit.Recorder
-	log *postgres.Log
-	key *merkle.Key
+	log  *postgres.Log
+	key  *merkle.Key
+	path string // of the key
 }
 
 func newGateway(t *testing.T, url, keyFile string, set func(*audit.Config)) *gateway {
 	t.Helper()
-	g := &gateway{log: open(t, url)}
+	g := &gateway{log: open(t, url), path: keyFile}
 	var err error
 	if g.key, err = merkle.OpenKey(keyFile); err != nil {
 		t.Fatal(err)

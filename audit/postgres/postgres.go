@@ -32,6 +32,7 @@ const bounded = 30 * time.Second
 var (
 	_ audit.Log      = (*Log)(nil)
 	_ audit.Pruner   = (*Log)(nil)
+	_ audit.Shared   = (*Log)(nil)
 	_ audit.Counter  = (*Log)(nil)
 	_ audit.Payloads = (*Log)(nil)
 	_ audit.Marks    = (*Log)(nil)

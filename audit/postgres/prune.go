@@ -55,22 +55,60 @@ func (l *Log) Old(ctx context.Context, replica string, before time.Time) (to uin
 // Prune is [audit.Pruner]'s. Old records are not found any more from now on. They
 // leave the disk with their day, as soon as all that is in its tables is old.
 func (l *Log) Prune(ctx context.Context, replica string, to uint64) (pruned int, err error) {
-	pruned, err = l.pruneTo(ctx, replica, to)
+	w := l.writer(replica)
+	pruned, err = func() (int, error) {
+		ctx, cancel := bound(ctx)
+		defer cancel()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err := w.ready(ctx, lockLast); err != nil {
+			return 0, err
+		}
+		return w.pruneTo(ctx, to)
+	}()
 	if err != nil {
 		return pruned, err
 	}
-	return pruned, l.sweep(ctx, replica)
+	return pruned, l.sweep(ctx)
 }
 
-func (l *Log) pruneTo(ctx context.Context, replica string, to uint64) (pruned int, err error) {
-	ctx, cancel := bound(ctx)
-	defer cancel()
-	w := l.writer(replica)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.ready(ctx); err != nil {
-		return 0, err
+// goneTime bounds how long a log of a replica that is gone is held: should it come back
+// just then, it waits for longer ([claimTime]).
+const goneTime = 3 * time.Second
+
+// PruneGone is [audit.Shared]'s. The log's lock is what its own writer holds: who gets
+// it at the first try is alone, and finds out what others have pruned before.
+func (l *Log) PruneGone(ctx context.Context, replica string, to uint64, say func(context.Context) error) (pruned int, err error) {
+	l.mu.Lock()
+	own := l.writers[replica] != nil
+	l.mu.Unlock()
+	if own {
+		return 0, nil
 	}
+	w := &writer{Log: l, replica: replica}
+	pruned, err = func() (int, error) {
+		ctx, cancel := context.WithTimeout(ctx, goneTime)
+		defer cancel()
+		defer w.drop()
+		if err := w.ready(ctx, 0); err != nil || to <= w.at.first {
+			return 0, err
+		}
+		if err := say(ctx); err != nil {
+			return 0, err
+		}
+		return w.pruneTo(ctx, to)
+	}()
+	if errors.Is(err, ErrTaken) {
+		return 0, nil
+	}
+	if err != nil {
+		return pruned, err
+	}
+	return pruned, l.sweep(ctx)
+}
+
+// pruneTo moves the first record that is kept. w.mu is held.
+func (w *writer) pruneTo(ctx context.Context, to uint64) (pruned int, err error) {
 	p := w.at
 	if to = min(to, p.size); to <= p.first {
 		return 0, nil
@@ -88,7 +126,7 @@ func (l *Log) pruneTo(ctx context.Context, replica string, to uint64) (pruned in
 		results := tx.SendBatch(ctx, &b)
 		tag, err := results.Exec()
 		if err == nil && tag.RowsAffected() != 1 {
-			err = fmt.Errorf("%w: another process writes to the log of %s", audit.ErrOutOfOrder, replica)
+			err = fmt.Errorf("%w: another process writes to the log of %s", audit.ErrOutOfOrder, w.replica)
 		}
 		return errors.Join(err, results.Close())
 	})
@@ -102,28 +140,43 @@ func (l *Log) pruneTo(ctx context.Context, replica string, to uint64) (pruned in
 	return pruned, nil
 }
 
-// sweep drops the days in which everything is old.
-func (l *Log) sweep(ctx context.Context, replica string) error {
-	states, err := l.replicas(ctx, replica)
-	if err != nil || len(states) == 0 {
-		return err
-	}
-	me := states[0]
-	spans, err := l.spans(ctx, me.id)
+// finished is a day of which a replica keeps nothing any more. late tells that it is
+// days ahead with that.
+type finished struct {
+	replica int32
+	day     time.Time
+	late    bool
+}
+
+// sweep drops the days in which everything is old, whoever said so.
+func (l *Log) sweep(ctx context.Context) error {
+	reading, cancel := bound(ctx)
+	defer cancel()
+	rows, err := l.pool.Query(reading, `SELECT d.replica, d.day, d.later >= $1 FROM (
+			SELECT replica, day, lead(first) OVER w AS next, count(*) OVER (w ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS later
+			FROM sluice_audit_day WINDOW w AS (PARTITION BY replica ORDER BY day)) d
+		JOIN sluice_audit_replica r ON r.id = d.replica WHERE coalesce(d.next, r.sealed) <= r.first ORDER BY d.day, d.replica`, lag)
 	if err != nil {
 		return err
 	}
-	for i, s := range spans {
-		end := me.sealed
-		if i+1 < len(spans) {
-			end = spans[i+1].first
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f finished, err error) {
+		err = row.Scan(&f.replica, &f.day, &f.late)
+		return f, err
+	})
+	if err != nil {
+		return err
+	}
+	dropped := time.Time{}
+	for _, f := range all {
+		if f.day.Equal(dropped) {
+			continue
 		}
-		if end > me.first || ctx.Err() != nil {
-			break
-		}
-		late := i+lag < len(spans)
-		if err := l.dropDay(ctx, me.id, s.day, late); err != nil {
+		gone, err := l.dropDay(ctx, f)
+		if err != nil {
 			return err
+		}
+		if gone {
+			dropped = f.day
 		}
 	}
 	return ctx.Err()
@@ -131,10 +184,11 @@ func (l *Log) sweep(ctx context.Context, replica string) error {
 
 // dropDay drops a day's tables if nothing in them is kept any more, or deletes what
 // is a replica's if it is late.
-func (l *Log) dropDay(ctx context.Context, id int32, day time.Time, late bool) error {
+func (l *Log) dropDay(ctx context.Context, f finished) (dropped bool, err error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	day := f.day
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true), pg_advisory_xact_lock($2)", lockWait, int64(tableLock)); err != nil {
 			return err
 		}
@@ -154,7 +208,10 @@ func (l *Log) dropDay(ctx context.Context, id int32, day time.Time, late bool) e
 				return err
 			}
 			if needed {
-				return deleteOwn(ctx, tx, id, day, late && !locked)
+				if !f.late || locked {
+					return nil
+				}
+				return deleteOwn(ctx, tx, f.replica, day)
 			}
 		}
 		for _, table := range daily {
@@ -162,24 +219,22 @@ func (l *Log) dropDay(ctx context.Context, id int32, day time.Time, late bool) e
 				return err
 			}
 		}
+		dropped = true
 		_, err := tx.Exec(ctx, "DELETE FROM sluice_audit_day WHERE day = $1", day)
 		return err
 	})
 	if refused(err, "55P03") { // somebody reads or writes for longer
 		l.log.LogAttrs(ctx, slog.LevelInfo, "old audit records stay until the next time: their tables are in use", slog.String("day", day.Format(time.DateOnly)))
-		return nil
+		return false, nil
 	}
 	if err == nil {
 		l.days.Delete(day)
 	}
-	return err
+	return dropped && err == nil, err
 }
 
 // deleteOwn deletes one replica's records of a day that others still need.
-func deleteOwn(ctx context.Context, tx pgx.Tx, id int32, day time.Time, late bool) error {
-	if !late {
-		return nil
-	}
+func deleteOwn(ctx context.Context, tx pgx.Tx, id int32, day time.Time) error {
 	for _, table := range append([]string{"sluice_audit_day"}, daily...) {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE replica = $1 AND day = $2", id, day); err != nil {
 			return err

@@ -88,7 +88,7 @@ func (l *Log) Claim(ctx context.Context, replica, public string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for taken := error(nil); ; {
-		err := w.ready(ctx)
+		err := w.ready(ctx, lockLast)
 		if err == nil {
 			break
 		}
@@ -128,9 +128,9 @@ func (l *Log) PublicKeys(ctx context.Context) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// ready connects, takes the lock and reads what there is, if that is not done. w.mu
-// is held.
-func (w *writer) ready(ctx context.Context) (err error) {
+// ready connects, takes the lock, which it tries for with pauses up to the longest, and
+// reads what there is, if that is not done. w.mu is held.
+func (w *writer) ready(ctx context.Context, longest time.Duration) (err error) {
 	if w.closed {
 		return errClosed
 	}
@@ -150,7 +150,7 @@ func (w *writer) ready(ctx context.Context) (err error) {
 	if err := settle(ctx, w.conn); err != nil {
 		return err
 	}
-	if err := w.lock(ctx); err != nil {
+	if err := w.lock(ctx, longest); err != nil {
 		return err
 	}
 	if err := w.load(ctx); err != nil {
@@ -161,7 +161,7 @@ func (w *writer) ready(ctx context.Context) (err error) {
 
 // lock takes the replica's lock. A server needs a moment to notice that the
 // connection before, which may have been this writer's own, is gone.
-func (w *writer) lock(ctx context.Context) error {
+func (w *writer) lock(ctx context.Context, longest time.Duration) error {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(w.replica))
 	for pause := lockFirst; ; pause *= 2 {
@@ -178,7 +178,7 @@ func (w *writer) lock(ctx context.Context) error {
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid::bigint = $2 AND objid::bigint = $3`, int32(w.pid), int64(lockClass), int64(h.Sum32())); err != nil {
 			return err
 		}
-		if pause > lockLast {
+		if pause > longest {
 			return fmt.Errorf("audit log in PostgreSQL: %w", ErrTaken)
 		}
 		timer := time.NewTimer(pause)
@@ -274,7 +274,7 @@ func (l *Log) Append(ctx context.Context, b audit.Batch) error {
 }
 
 func (w *writer) append(ctx context.Context, b audit.Batch) error {
-	if err := w.ready(ctx); err != nil {
+	if err := w.ready(ctx, lockLast); err != nil {
 		return err
 	}
 	fresh, err := w.fresh(ctx, b)
