@@ -26,34 +26,21 @@ func (r *Recording) Answers(ctx context.Context, messages [][]byte, ended bool, 
 	if r.plan == nil {
 		return out, nil
 	}
-	answers := make([]*pb.ModelStreamInferResponse, len(messages))
-	tensors := make([][]*recorded, len(messages))
+	s := &streamRun{recordRun: r.run(ctx, found), texts: map[textPlace]*streamText{}}
+	answers := make([]streamAnswer, len(out))
 	for i := range out {
-		answers[i] = &pb.ModelStreamInferResponse{}
-		refused := r.decode(out[i], answers[i])
-		if refused == nil && answers[i].InferResponse != nil {
-			tensors[i], refused = r.outputs(answers[i].InferResponse)
-		}
-		if refused != nil {
+		if refused := s.read(out[i], &answers[i]); refused != nil {
 			return nil, refused
 		}
 	}
-	w := r.run(ctx, found)
-	if refused := w.streams(tensors, ended); refused != nil {
-		return nil, refused
+	for _, text := range s.order {
+		if refused := s.text(text.chunks, s.mode(text.output), ended); refused != nil {
+			return nil, refused
+		}
 	}
-	for i, a := range answers {
-		for _, t := range tensors[i] {
-			t.put(a.InferResponse.RawOutputContents)
-		}
-		refused := w.names(&a.ErrorMessage)
-		if refused == nil {
-			refused = w.answerWords(a.InferResponse)
-		}
-		if refused == nil {
-			out[i], refused = r.encode(a)
-		}
-		if refused != nil {
+	for i := range out {
+		var refused *access.Error
+		if out[i], refused = s.written(out[i], &answers[i]); refused != nil {
 			return nil, refused
 		}
 	}
@@ -66,27 +53,76 @@ type textPlace struct {
 	index  int
 }
 
-// streams masks the texts of all answers.
-func (w *recordRun) streams(tensors [][]*recorded, ended bool) *access.Error {
-	var order []textPlace
-	texts := map[textPlace][]*[]byte{}
-	for _, answer := range tensors {
-		for _, t := range answer {
-			for i := range t.elems {
-				at := textPlace{t.name, i}
-				if texts[at] == nil {
-					order = append(order, at)
-				}
-				texts[at] = append(texts[at], &t.elems[i])
-			}
+// streamText is a text, and its chunks in all answers.
+type streamText struct {
+	textPlace
+	chunks []*[]byte
+}
+
+// streamRun is the work on the answers of one request.
+type streamRun struct {
+	*recordRun
+	texts map[textPlace]*streamText
+	order []*streamText
+	likes []*likeness
+	free  [][]byte // room for elements
+}
+
+// streamAnswer is one of the answers: like others, or decoded by itself.
+type streamAnswer struct {
+	like  *likeness
+	raws  []byte   // its raw data, as it came
+	elems [][]byte // of all its outputs of text
+
+	alone   *pb.ModelStreamInferResponse
+	tensors []*recorded
+}
+
+// textAt finds a text, or begins it.
+func (s *streamRun) textAt(at textPlace) *streamText {
+	text := s.texts[at]
+	if text == nil {
+		text = &streamText{textPlace: at}
+		s.texts[at], s.order = text, append(s.order, text)
+	}
+	return text
+}
+
+// read takes the texts of an answer.
+func (s *streamRun) read(message []byte, into *streamAnswer) *access.Error {
+	if done, refused := s.alike(message, into); done || refused != nil {
+		return refused
+	}
+	into.alone = &pb.ModelStreamInferResponse{}
+	refused := s.decode(message, into.alone)
+	if refused == nil && into.alone.InferResponse != nil {
+		into.tensors, refused = s.outputs(into.alone.InferResponse)
+	}
+	for _, t := range into.tensors {
+		for i := range t.elems {
+			text := s.textAt(textPlace{t.name, i})
+			text.chunks = append(text.chunks, &t.elems[i])
 		}
 	}
-	for _, at := range order {
-		if refused := w.text(texts[at], w.mode(at.output), ended); refused != nil {
-			return refused
-		}
+	return refused
+}
+
+// written encodes an answer whose texts are masked.
+func (s *streamRun) written(message []byte, a *streamAnswer) ([]byte, *access.Error) {
+	if a.like != nil {
+		return s.put(message, a)
 	}
-	return nil
+	for _, t := range a.tensors {
+		t.put(a.alone.InferResponse.RawOutputContents)
+	}
+	refused := s.names(&a.alone.ErrorMessage)
+	if refused == nil {
+		refused = s.answerWords(a.alone.InferResponse)
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	return s.encode(a.alone)
 }
 
 // text masks one text of a stream. Where no rule says how its chunks make it up,

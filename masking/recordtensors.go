@@ -2,7 +2,6 @@ package masking
 
 import (
 	"context"
-	"encoding/binary"
 	"math"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -22,12 +21,7 @@ type recorded struct {
 // put writes the elements back.
 func (t *recorded) put(raws [][]byte) {
 	if t.at >= 0 {
-		var data []byte
-		for _, elem := range t.elems[:t.raw] {
-			data = binary.LittleEndian.AppendUint32(data, uint32(len(elem)))
-			data = append(data, elem...)
-		}
-		raws[t.at] = data
+		raws[t.at] = appendElements(nil, t.elems[:t.raw])
 	}
 	if t.typed != nil {
 		t.typed.BytesContents = t.elems[t.raw:]
@@ -50,17 +44,19 @@ var hiddenInputs = map[string]bool{"input_ids": true, "prompt_token_ids": true}
 // inputs are the texts of a request's tensors. Inputs that hold a text in
 // another form are taken out.
 func (r *Recording) inputs(req *pb.ModelInferRequest) (texts []*recorded, refused *access.Error) {
-	hidden := func(name string) bool { return hiddenInputs[name] || sideChannels[name] }
+	hidden := func(name string) bool { return (hiddenInputs[name] || sideChannels[name]) && !r.names(name) }
 	req.Inputs, req.RawInputContents, texts, refused = tensorsOf(r, req.Inputs, req.RawInputContents, hidden, true)
 	return texts, refused
 }
 
 // outputs are the texts of an answer's tensors, without those in another form.
 func (r *Recording) outputs(resp *pb.ModelInferResponse) (texts []*recorded, refused *access.Error) {
-	hidden := func(name string) bool { return sideChannels[name] }
-	resp.Outputs, resp.RawOutputContents, texts, refused = tensorsOf(r, resp.Outputs, resp.RawOutputContents, hidden, false)
+	resp.Outputs, resp.RawOutputContents, texts, refused = tensorsOf(r, resp.Outputs, resp.RawOutputContents, r.hides, false)
 	return texts, refused
 }
+
+// hides tells whether an output is left out.
+func (r *Recording) hides(output string) bool { return sideChannels[output] && !r.names(output) }
 
 // tensorsOf goes through a message's tensors and their raw data, of which one in
 // shared memory may have none. It keeps those that are not hidden.
@@ -79,7 +75,7 @@ func tensorsOf[T tensorMessage](r *Recording, all []T, raws [][]byte, hidden fun
 			data = raws[next]
 			next++
 		}
-		if hidden(one.GetName()) && !r.names(one.GetName()) {
+		if hidden(one.GetName()) {
 			continue
 		}
 		at := -1
@@ -101,6 +97,12 @@ func tensorsOf[T tensorMessage](r *Recording, all []T, raws [][]byte, hidden fun
 	return keep, keepRaws, texts, nil
 }
 
+// Why a tensor can't be masked.
+const (
+	otherLength    = "a tensor has data of another length than its datatype and its shape say"
+	brokenElements = "the data of a tensor of text ends within an element"
+)
+
 // tensor finds the text of a tensor: nil if it has none.
 func (r *Recording) tensor(of tensorMessage, data []byte, at int) (*recorded, *access.Error) {
 	t := &recorded{name: of.GetName(), at: -1, typed: of.GetContents()}
@@ -109,14 +111,15 @@ func (r *Recording) tensor(of tensorMessage, data []byte, at int) (*recorded, *a
 	case typ == wire.UnknownType && len(data) > 0:
 		return nil, r.cannot("a tensor is of a datatype that is not known")
 	case typ != wire.Bytes && !sized(of.GetShape(), typ, len(data)):
-		return nil, r.cannot("a tensor has data of another length than its datatype and its shape say")
+		return nil, r.cannot(otherLength)
 	case typ == wire.Bytes && at >= 0:
-		for t.at = at; len(data) > 0; t.raw++ {
-			if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
-				return nil, r.cannot("the data of a tensor of text ends within an element")
-			}
-			n := int(binary.LittleEndian.Uint32(data))
-			t.elems, data = append(t.elems, data[4:4+n:4+n]), data[4+n:]
+		n, whole := countElements(data)
+		if !whole {
+			return nil, r.cannot(brokenElements)
+		}
+		t.at, t.raw, t.elems = at, n, make([][]byte, n)
+		for i := range t.elems {
+			t.elems[i], data = nextElement(data)
 		}
 	}
 	// Elements of text may stand in tensors of numbers all the same.

@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"iter"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // maxHead bounds what [StreamResponse.AppendHead] keeps of an answer.
 const maxHead = 1 << 10
@@ -75,4 +79,60 @@ func (c *cursor) rawOutputs(size int) bool {
 		c.skip(n)
 	}
 	return true
+}
+
+// CutAnswer cuts an encoded answer of a stream into what [StreamResponse.AppendHead]
+// takes of it and its raw_output_contents, tags included, for [RawOutputs]. It is false
+// where an answer is not written as it would be written anew: head and raws of one that
+// is are all that it says.
+func CutAnswer(b []byte) (head, raws []byte, can bool) {
+	body, rest, can := cutField(b, fieldInferResponse)
+	if !can || len(rest) > 0 {
+		return nil, nil, false
+	}
+	raws = body
+	for len(raws) > 0 {
+		num, typ, n := protowire.ConsumeTag(raws)
+		if n < 0 || num == fieldRawOutputs {
+			break
+		}
+		size := protowire.ConsumeFieldValue(num, typ, raws[n:])
+		if size < 0 {
+			return nil, nil, false
+		}
+		raws = raws[n+size:]
+	}
+	for rest = raws; len(rest) > 0; {
+		if _, rest, can = cutField(rest, fieldRawOutputs); !can {
+			return nil, nil, false
+		}
+	}
+	return body[:len(body)-len(raws)], raws, true
+}
+
+// RawOutputs yields the data in raws, as [CutAnswer] gives them.
+func RawOutputs(raws []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(raws) > 0 {
+			data, rest, can := cutField(raws, fieldRawOutputs)
+			if !can || !yield(data) {
+				return
+			}
+			raws = rest
+		}
+	}
+}
+
+// cutField takes a field of bytes off b, whose tag and length are as short as can be.
+func cutField(b []byte, num protowire.Number) (value, rest []byte, can bool) {
+	tag := byte(num)<<3 | byte(protowire.BytesType) // all numbers here fit into a byte
+	if len(b) == 0 || b[0] != tag {
+		return nil, nil, false
+	}
+	n, size := protowire.ConsumeVarint(b[1:])
+	if size < 0 || size != protowire.SizeVarint(n) || n > uint64(len(b)-1-size) {
+		return nil, nil, false
+	}
+	b = b[1+size:]
+	return b[:n:n], b[n:], true
 }

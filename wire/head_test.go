@@ -121,3 +121,44 @@ func TestKnowingATokenAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestAnAnswerIsCutInTwo: head and raw outputs are all that an answer says, or it is
+// not cut.
+func TestAnAnswerIsCutInTwo(t *testing.T) {
+	several := token("first")
+	several.InferResponse.RawOutputContents = append(several.InferResponse.RawOutputContents, nil, make([]byte, 300))
+	none := token("")
+	none.InferResponse.RawOutputContents = nil
+	for name, m := range map[string]*inference.ModelStreamInferResponse{"a token": token("first"), "several outputs": several, "no data": none} {
+		head, raws, can := wire.CutAnswer(encoded(t, m))
+		var resp inference.ModelInferResponse
+		if err := proto.Unmarshal(head, &resp); !can || err != nil {
+			t.Fatalf("%s: %v, %v", name, can, err)
+		}
+		for data := range wire.RawOutputs(raws) {
+			resp.RawOutputContents = append(resp.RawOutputContents, data)
+		}
+		if !proto.Equal(&resp, m.InferResponse) {
+			t.Errorf("%s: cut into %v", name, &resp)
+		}
+	}
+	plain := encoded(t, token("x"))
+	body := plain[2:]
+	for name, b := range map[string][]byte{
+		"nothing":                   nil,
+		"an error before":           append([]byte{1<<3 | 2, 1, 'e'}, plain...),
+		"an error behind":           append(slices.Clone(plain), 1<<3|2, 1, 'e'),
+		"a second response":         append(slices.Clone(plain), plain...),
+		"an id behind":              protowire.AppendBytes([]byte{2<<3 | 2}, append(slices.Clone(body), 3<<3|2, 1, '8')),
+		"a longer tag than needed":  append([]byte{2<<3 | 2 | 0x80, 0, byte(len(body))}, body...),
+		"a longer size than needed": append([]byte{2<<3 | 2, byte(len(body)) | 0x80, 0}, body...),
+		"the same of the data":      {2<<3 | 2, 4, 6<<3 | 2, 1 | 0x80, 0, 'x'},
+		"data cut short":            {2<<3 | 2, 3, 6<<3 | 2, 9, 'x'},
+		"a response cut short":      plain[:len(plain)-1],
+		"a field cut short":         {2<<3 | 2, 2, 3<<3 | 2, 9},
+	} {
+		if head, raws, can := wire.CutAnswer(b); can {
+			t.Errorf("%s: cut into %x and %x", name, head, raws)
+		}
+	}
+}

@@ -14,8 +14,9 @@ import (
 const (
 	// maxFrames is how many messages of one call are told of at all.
 	maxFrames = 64 << 10
-	// firstBytes is what a capture holds at first.
-	firstBytes = 4 << 10
+	// firstBlock is what a capture holds at first, lastBlock what it grows by at most:
+	// what is there stays where it is.
+	firstBlock, lastBlock = 4 << 10, 32 << 10
 	// frameBytes is what a frame takes of the budget besides its bytes, about.
 	frameBytes = 80
 )
@@ -48,23 +49,14 @@ type Capture struct {
 	opened time.Time
 
 	mu     sync.Mutex
-	frames []frame
-	data   []byte // of all frames
+	frames []Frame
+	block  []byte // what the last frames' messages are in
+	stored int    // bytes in all blocks
 	held   int    // of the budget
 	lost   Lost   // why nothing is kept; 0 while something is
 	cut    bool   // a message did not fit
 	closed bool
 	marks  []uint64
-}
-
-// frame is a Frame whose message is in the capture's data.
-type frame struct {
-	kind       Kind
-	at         time.Duration
-	size       int
-	start, end int
-	typ        string
-	cut        bool
 }
 
 // Request notes a request of inference as it goes on to the backend.
@@ -105,8 +97,7 @@ func (c *Capture) Failure(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.begin(Failure, len(text)) {
-		c.data = append(c.data, text...)
-		c.end()
+		c.end(append(c.block, text...))
 	}
 }
 
@@ -145,11 +136,12 @@ func (c *Capture) messageOf(kind Kind, typ string, m *wire.Message) {
 	if !c.begin(kind, m.Len()) {
 		return
 	}
-	c.frames[len(c.frames)-1].typ = typ
+	c.frames[len(c.frames)-1].Type = typ
+	to := c.block
 	for _, b := range m.Buffers() {
-		c.data = append(c.data, b.ReadOnlyData()...)
+		to = append(to, b.ReadOnlyData()...)
 	}
-	c.end()
+	c.end(to)
 }
 
 // other encodes m.
@@ -162,13 +154,13 @@ func (c *Capture) other(kind Kind, m proto.Message) {
 	if !c.begin(kind, proto.Size(m)) {
 		return
 	}
-	c.frames[len(c.frames)-1].typ = string(m.ProtoReflect().Descriptor().FullName())
-	var err error
-	if c.data, err = (proto.MarshalOptions{}).MarshalAppend(c.data, m); err != nil {
+	c.frames[len(c.frames)-1].Type = string(m.ProtoReflect().Descriptor().FullName())
+	to, err := proto.MarshalOptions{}.MarshalAppend(c.block, m)
+	if err != nil {
 		c.release(Unmasked)
 		return
 	}
-	c.end()
+	c.end(to)
 }
 
 // begin notes a frame, and tells whether there is room for its n bytes. c is locked.
@@ -183,35 +175,38 @@ func (c *Capture) begin(kind Kind, n int) bool {
 	if !c.grow(n) {
 		return false
 	}
-	at := max(c.keeper.now().Sub(c.opened), 0)
-	f := frame{kind: kind, at: at, size: n, start: len(c.data), cut: c.cut}
-	if !c.cut && len(c.data)+n > int(c.rule.Cap) {
-		// What follows is left out too: nobody could tell what it belongs to.
-		c.cut, f.cut = true, true
-	}
-	f.end = f.start
+	f := Frame{Kind: kind, At: max(c.keeper.now().Sub(c.opened), 0), Size: n}
+	// What follows one that does not fit is left out too: nobody could tell what it
+	// belongs to.
+	c.cut = c.cut || c.stored+n > int(c.rule.Cap)
+	f.Cut = c.cut
 	c.frames = append(c.frames, f)
 	return !c.cut
 }
 
-func (c *Capture) end() { c.frames[len(c.frames)-1].end = len(c.data) }
+// end takes the block with the last frame's message at its end.
+func (c *Capture) end(block []byte) {
+	start := len(c.block)
+	c.frames[len(c.frames)-1].Message = block[start:len(block):len(block)]
+	c.block, c.stored = block, c.stored+len(block)-start
+}
 
 // grow makes room for n bytes and a frame, in steps, on the budget's account.
 func (c *Capture) grow(n int) bool {
-	if !c.cut && len(c.data)+n <= int(c.rule.Cap) && len(c.data)+n > cap(c.data) {
-		to := max(firstBytes, 2*cap(c.data), len(c.data)+n)
-		to = max(min(to, int(c.rule.Cap)), len(c.data)+n)
-		if !c.charge(to - cap(c.data)) {
+	if !c.cut && c.stored+n <= int(c.rule.Cap) && len(c.block)+n > cap(c.block) {
+		size := max(firstBlock, min(2*cap(c.block), lastBlock))
+		size = max(n, min(size, int(c.rule.Cap)-c.stored))
+		if !c.charge(size) {
 			return false
 		}
-		c.data = append(make([]byte, 0, to), c.data...)
+		c.block = make([]byte, 0, size)
 	}
 	if len(c.frames) == cap(c.frames) {
 		to := max(8, 2*cap(c.frames))
 		if !c.charge((to - cap(c.frames)) * frameBytes) {
 			return false
 		}
-		c.frames = append(make([]frame, 0, to), c.frames...)
+		c.frames = append(make([]Frame, 0, to), c.frames...)
 	}
 	return true
 }
@@ -231,5 +226,5 @@ func (c *Capture) release(why Lost) {
 		c.lost = why
 	}
 	c.keeper.budget.give(c.held)
-	c.held, c.frames, c.data = 0, nil, nil
+	c.held, c.frames, c.block = 0, nil, nil
 }

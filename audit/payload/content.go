@@ -83,19 +83,26 @@ const (
 )
 
 func (c *Content) append(dst []byte) []byte {
-	var one []byte
+	var head []byte
 	for i := range c.Frames {
-		one = c.Frames[i].append(one[:0])
-		dst = protowire.AppendBytes(protowire.AppendTag(dst, fieldFrame, protowire.BytesType), one)
+		f := &c.Frames[i]
+		head = f.appendHead(head[:0])
+		dst = protowire.AppendTag(dst, fieldFrame, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(len(head)+dataSize(len(f.Message))))
+		dst = append(dst, head...)
+		dst = protowire.AppendBytes(protowire.AppendTag(dst, frameData, protowire.BytesType), f.Message)
 	}
 	return appendNumber(dst, fieldComplete, flag(c.Complete))
 }
 
-func (f *Frame) append(dst []byte) []byte {
+// dataSize is how long the field of a message of n bytes is.
+func dataSize(n int) int { return protowire.SizeTag(frameData) + protowire.SizeBytes(n) }
+
+// appendHead encodes a frame without its message, which is copied once.
+func (f *Frame) appendHead(dst []byte) []byte {
 	dst = appendNumber(dst, frameKind, uint64(f.Kind))
 	dst = appendNumber(dst, frameAt, uint64(f.At.Microseconds()))
 	dst = appendNumber(dst, frameSize, uint64(f.Size))
-	dst = protowire.AppendBytes(protowire.AppendTag(dst, frameData, protowire.BytesType), f.Message)
 	if f.Type != "" {
 		dst = protowire.AppendString(protowire.AppendTag(dst, frameType, protowire.BytesType), f.Type)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -90,7 +91,14 @@ func hasher(key []byte) func(text string) uint64 {
 type box struct {
 	deflate *zstd.Encoder
 	inflate *zstd.Decoder
+	scratch sync.Pool // of *scratch
 }
+
+// scratch is what a content is encoded and compressed in. It holds what is masked
+// already, and is never longer than maxScratch while nobody uses it.
+type scratch struct{ plain, small []byte }
+
+const maxScratch = 1 << 20
 
 func newBox() (*box, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(defaultCap), zstd.WithLowerEncoderMem(true))
@@ -101,11 +109,21 @@ func newBox() (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &box{enc, dec}, nil
+	return &box{deflate: enc, inflate: dec}, nil
 }
 
-func (b *box) seal(k *dataKey, id string, content []byte) []byte {
-	return k.seal.Seal(nil, nil, b.deflate.EncodeAll(content, nil), k.aad(id))
+func (b *box) seal(k *dataKey, id string, content *Content) []byte {
+	s, _ := b.scratch.Get().(*scratch)
+	if s == nil {
+		s = new(scratch)
+	}
+	s.plain = content.append(s.plain[:0])
+	s.small = b.deflate.EncodeAll(s.plain, s.small[:0])
+	body := k.seal.Seal(nil, nil, s.small, k.aad(id))
+	if max(cap(s.plain), cap(s.small)) <= maxScratch {
+		b.scratch.Put(s)
+	}
+	return body
 }
 
 func (b *box) open(k *dataKey, id string, body []byte) ([]byte, error) {

@@ -33,16 +33,65 @@ func wordsOf(text string) []string {
 // wordSet gathers different words, at most [MaxWords].
 type wordSet map[string]struct{}
 
+// add adds a text's words. It goes from blank to blank, which no character is put
+// together across, so that most of any text is plain.
 func (s wordSet) add(text string) {
-	if len(s) >= MaxWords {
-		return
-	}
-	for _, w := range wordsOf(text) {
-		if s[w] = struct{}{}; len(s) >= MaxWords {
-			return
+	for text != "" && len(s) < MaxWords {
+		n, plain := 0, true
+		for ; n < len(text) && !blank(text[n]); n++ {
+			plain = plain && text[n] < utf8.RuneSelf
 		}
+		if plain {
+			s.addPlain(text[:n])
+		} else {
+			s.addOther(text[:n])
+		}
+		text = text[min(n+1, len(text)):]
 	}
 }
+
+func blank(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\r' }
+
+func (s wordSet) addOther(text string) {
+	for _, w := range wordsOf(text) {
+		if len(s) == MaxWords {
+			return
+		}
+		s[w] = struct{}{}
+	}
+}
+
+// addPlain is addOther for ASCII. It allocates for new words alone.
+func (s wordSet) addPlain(text string) {
+	var word [maxWord]byte
+	n := 0
+	for i := 0; i <= len(text); i++ {
+		if i < len(text) && wordBytes[text[i]] != 0 {
+			if n < maxWord {
+				word[n] = wordBytes[text[i]]
+			}
+			n++
+			continue
+		}
+		if n >= minWord && n <= maxWord {
+			if _, known := s[string(word[:n])]; !known && len(s) < MaxWords {
+				s[string(word[:n])] = struct{}{}
+			}
+		}
+		n = 0
+	}
+}
+
+// wordBytes are the bytes of which plain words are made, in lower case.
+var wordBytes = func() (table [256]byte) {
+	for _, b := range []byte("abcdefghijklmnopqrstuvwxyz") {
+		table[b], table[b-'a'+'A'] = b, b
+	}
+	for b := byte('0'); b <= '9'; b++ {
+		table[b] = b
+	}
+	return table
+}()
 
 // hashes are the words' under a key.
 func (s wordSet) hashes(key []byte, dst []uint64) []uint64 {

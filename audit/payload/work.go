@@ -134,16 +134,14 @@ func (k *Keeper) do(ctx context.Context, j job) (out Sealed) {
 	}
 	p := &audit.Payload{ID: newID(), Key: key.id}
 	if k.opts.Words {
-		words := wordSet{}
-		index(content, words)
-		p.Words = words.hashes(key.words, p.Words)
+		p.Words = words(content).hashes(key.words, make([]uint64, 0, MaxWords+len(marks)))
 	}
 	for m := range marks {
 		p.Words = append(p.Words, m)
 	}
 	slices.Sort(p.Words)
 	p.Words = slices.Compact(p.Words)
-	p.Body = k.box.seal(key, p.ID, content.append(nil))
+	p.Body = k.box.seal(key, p.ID, content)
 	c.mu.Lock()
 	c.release(0)
 	c.mu.Unlock()
@@ -183,18 +181,11 @@ func (k *Keeper) found(marks map[uint64]struct{}) func(entity string, value []by
 	}
 }
 
-// content is what was captured. It shares the capture's bytes.
+// content is what was captured: the capture's own, which is closed.
 func (c *Capture) content(ended bool) *Content {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	content := &Content{Complete: ended, Frames: make([]Frame, len(c.frames))}
-	for i, f := range c.frames {
-		content.Frames[i] = Frame{Kind: f.kind, At: f.at, Size: f.size, Type: f.typ, Cut: f.cut}
-		if !f.cut {
-			content.Frames[i].Message = c.data[f.start:f.end:f.end]
-		}
-	}
-	return content
+	return &Content{Complete: ended, Frames: c.frames}
 }
 
 // mask masks all frames, the answers of a stream together.
@@ -203,7 +194,6 @@ func mask(ctx context.Context, by Masker, c *Content, ended bool, found func(str
 		return nil
 	}
 	var stream []*Frame
-	var answers [][]byte
 	n := 0
 	count := func(entity string, value []byte) {
 		if n++; found != nil {
@@ -216,7 +206,7 @@ func mask(ctx context.Context, by Masker, c *Content, ended bool, found func(str
 			continue
 		}
 		if f.Kind == Stream {
-			stream, answers = append(stream, f), append(answers, f.Message)
+			stream = append(slices.Grow(stream, len(c.Frames)-i), f)
 			continue
 		}
 		before := n
@@ -227,6 +217,10 @@ func mask(ctx context.Context, by Masker, c *Content, ended bool, found func(str
 	}
 	if len(stream) == 0 {
 		return nil
+	}
+	answers := make([][]byte, len(stream))
+	for i, f := range stream {
+		answers[i] = f.Message
 	}
 	before := n
 	masked, refused := by.Answers(ctx, answers, ended, count)
