@@ -12,6 +12,9 @@ import (
 // the first one is heard.
 func (e *Engine) endRequests(ctx context.Context) error {
 	return e.pages(ctx, store.Query{Kind: KindRequest, State: string(Pending), ExpiresBefore: e.clock.now()}, func(item *store.Item) error {
+		if len(item.Body) == 0 {
+			return nil // not ours: see clean
+		}
 		r, err := decodeRequest(item)
 		if err != nil {
 			e.unreadable(ctx, err)
@@ -151,8 +154,8 @@ func (e *Engine) sweep(ctx context.Context) error {
 func (e *Engine) clean(ctx context.Context) error {
 	for _, kind := range []store.Kind{KindRequest, KindGrant, KindAsked, KindBreakGlass} {
 		err := e.pages(ctx, store.Query{Kind: kind, ExpiresBefore: e.clock.now()}, func(item *store.Item) error {
-			if s := State(item.State); s == Pending || s == Live {
-				return nil // ended first, then kept
+			if s := State(item.State); (s == Pending || s == Live) && len(item.Body) > 0 {
+				return nil // ended first, then kept; of what is not ours there is no body
 			}
 			err := e.store.Apply(ctx, store.Change{Item: *item, Delete: true})
 			if errors.Is(err, store.ErrConflict) {

@@ -133,11 +133,11 @@ func (l *Links) Link(ctx context.Context, code string, who *access.Principal) (u
 	}
 	until = l.now().Add(o.For)
 	link := store.Item{Kind: KindLink, ID: o.key(), Owner: owner(who.ID()), Expires: until, Body: body}
-	if before, err := l.store.Get(ctx, KindLink, link.ID); err == nil {
-		link.Revision = before.Revision
-	} else if !errors.Is(err, store.ErrNotFound) {
+	before, err := l.store.Get(ctx, KindLink, link.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return until, err
 	}
+	link.Revision = before.Revision // also of one that nobody has vouched for
 	err = l.store.Apply(ctx, store.Change{Item: used, Delete: true}, store.Change{Item: link})
 	if errors.Is(err, store.ErrConflict) {
 		return until, ErrNoLink // used by another at the same time

@@ -11,9 +11,9 @@ import (
 
 // Config is how stored secrets are sealed, and how long they are open.
 type Config struct {
-	// Key refers to the key that seals stored secrets, as ${NAME} or file:PATH: 32
-	// random bytes in base64, as `sluice secrets key new` writes them. It must not
-	// lie where the store does.
+	// Key refers to the key that seals stored secrets and vouches for grants, as
+	// ${NAME} or file:PATH: 32 random bytes in base64, as `sluice secrets key new`
+	// writes them. It must not lie where the store does.
 	Key access.Secret `yaml:"key"`
 	// OldKeys open what was sealed before the key was changed. What is stored is
 	// sealed anew under key when Sluice starts.

@@ -2,32 +2,64 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluice-gateway/sluice/approval"
+	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/masking"
+	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/secret"
 	"github.com/sluice-gateway/sluice/services/admin"
+	"github.com/sluice-gateway/sluice/store"
 )
 
 // secrets are what the store keeps sealed; nil where it keeps none.
 type secrets struct {
 	credentials *secret.Credentials
 	tokens      *secret.Tokens
+	renew       func(context.Context) // writes what is vouched for by an old key anew
 }
 
-// openSecrets reads the keys, and makes what is sealed with them.
-func (s *Server) openSecrets(ctx context.Context, cfg *config.Config) error {
-	if !cfg.KeepsSecrets() || s.store == nil {
-		return nil
+// openKeys reads the keys that seal and vouch for what is stored; nil without any.
+func openKeys(ctx context.Context, cfg *config.Config) (*secret.Keyring, error) {
+	if !cfg.KeepsSecrets() {
+		return nil, nil
 	}
-	ring, err := secret.LoadKeys(ctx, cfg.Secrets, nil)
-	if err != nil {
-		return err
+	return secret.LoadKeys(ctx, cfg.Secrets, nil)
+}
+
+// vouched has what gives rights be what a gateway with the key has written. Without a
+// key whoever writes to the database gives himself a grant.
+func vouched(kept store.Store, ring *secret.Keyring, log *slog.Logger, found func(store.Kind, string, error)) store.Store {
+	if kept == nil || ring == nil {
+		return kept
+	}
+	return secret.NewAuthentic(kept, secret.AuthenticOptions{
+		Ring: ring, Log: log, Found: found,
+		Kinds: []store.Kind{approval.KindRequest, approval.KindGrant, notify.KindLink, notify.KindCode},
+	})
+}
+
+// unvouched records an item that gives nobody anything.
+func (s *Server) unvouched(kind store.Kind, id string) {
+	if s.audit != nil {
+		s.audit.Record(&audit.Record{Kind: audit.KindAdmin, Time: time.Now(), Verdict: audit.Denied, Object: string(kind) + " " + id, Detail: "it was not written by a gateway with this key, and gives nobody anything"}, nil)
+	}
+}
+
+// openSecrets makes what is sealed with the keys.
+func (s *Server) openSecrets(cfg *config.Config, ring *secret.Keyring) {
+	authentic, ok := s.store.(*secret.Authentic)
+	if !ok {
+		return
 	}
 	s.secrets = &secrets{
+		renew: authentic.Renew,
 		credentials: secret.New(secret.Options{
 			Store: s.store, Ring: ring, Idle: cfg.Secrets.Idle, Unconfirmed: cfg.Secrets.Unconfirmed, Log: s.log,
 			InUse: func(name string) string { return s.state.Load().cfg.SecretInUse(name) },
@@ -36,7 +68,6 @@ func (s *Server) openSecrets(ctx context.Context, cfg *config.Config) error {
 	}
 	s.masking.KeepTokens(vault{s.secrets.tokens})
 	s.registry.MustRegister(leases{s.secrets.credentials})
-	return nil
 }
 
 // run keeps what is open as the store has it, until ctx ends.
@@ -47,6 +78,7 @@ func (k *secrets) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { k.credentials.Run(ctx) })
 	running.Go(func() { k.tokens.Run(ctx) })
+	running.Go(func() { k.renew(ctx) })
 	running.Wait()
 }
 

@@ -109,13 +109,17 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer closeStore(kept, opts.Logger) // after everything that uses it
-	s := newServer(opts, cfg, kept)
+	ring, err := openKeys(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var s *Server
+	kept = vouched(kept, ring, opts.Logger, func(kind store.Kind, id string, _ error) { s.unvouched(kind, id) })
+	s = newServer(opts, cfg, kept)
 	if err := s.gate.Registry.Load(ctx); err != nil {
 		return err
 	}
-	if err := s.openSecrets(ctx, cfg); err != nil {
-		return err
-	}
+	s.openSecrets(cfg, ring)
 	if err := s.openAudit(ctx, cfg, watcher.Digest()); err != nil {
 		return err
 	}
