@@ -84,6 +84,9 @@ func (w *walk) lookUp(ctx context.Context) error {
 // lead is the table that leads: the one of the rarest term, of calls, or of
 // segments.
 func (w *walk) lead(a *asking, from, to, id string) (lead, at string) {
+	if w.whole {
+		return "s", "''::bytea"
+	}
 	if w.query.Call != "" {
 		a.need("c.day BETWEEN %s AND %s AND c.replica = %s", from, to, id)
 		for _, bit := range callHashes(w.query.Call) {

@@ -33,7 +33,7 @@ func (l *Log) Old(ctx context.Context, replica string, before time.Time) (to uin
 	if w.spans, err = l.spans(ctx, w.id); err != nil {
 		return 0, err
 	}
-	first, err := w.reach(ctx, before.UnixMicro())
+	first, _, err := w.reach(ctx, before.UnixMicro())
 	if err != nil || first < always {
 		return uint64(max(first, 0)), err
 	}
@@ -41,15 +41,18 @@ func (l *Log) Old(ctx context.Context, replica string, before time.Time) (to uin
 	if err != nil {
 		return 0, err
 	}
-	entries, err := readHead(rows, replica)
+	entries, _, err := readHead(rows, replica)
+	if err != nil {
+		return 0, err
+	}
 	to = uint64(w.size)
 	for i := range entries {
 		if !entries[i].Record.Time.Before(before) {
-			return entries[i].Place, err
+			return entries[i].Place, nil
 		}
 		to = entries[i].Place + 1
 	}
-	return min(to, uint64(w.size)), err
+	return min(to, uint64(w.size)), nil
 }
 
 // Prune is [audit.Pruner]'s. Old records are not found any more from now on. They

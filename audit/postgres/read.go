@@ -12,27 +12,23 @@ import (
 	"github.com/sluice-gateway/sluice/audit/segment"
 )
 
-// readHead reads rows of the head. One that is damaged is left out, and is the
-// error.
-func readHead(rows pgx.Rows, name string) (entries []audit.Entry, damaged error) {
+// readHead reads rows of the head. Those that are damaged are left out, and told of.
+func readHead(rows pgx.Rows, name string) (entries []audit.Entry, damaged []*audit.DamagedError, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var first, n int64
 		var leaves, body []byte
 		if err := rows.Scan(&first, &n, &leaves, &body); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		batch, err := segment.Unpack(first, body, leaves, int(n), nil)
 		if err != nil {
-			damaged = damage(name, first, n, err)
+			damaged = append(damaged, damage(name, first, n, err))
 			continue
 		}
 		entries = append(entries, batch...)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return entries, damaged
+	return entries, damaged, rows.Err()
 }
 
 // haveWords are those whose payload has one hash of each of the query's words.
@@ -131,23 +127,7 @@ const checkpointPage = 500
 
 // Checkpoints is [audit.Tree]'s.
 func (l *Log) Checkpoints(ctx context.Context, replica string, size uint64) iter.Seq2[audit.Checkpoint, error] {
-	return func(yield func(audit.Checkpoint, error) bool) {
-		for {
-			all, err := l.checkpoints(ctx, replica, size)
-			if err != nil {
-				yield(audit.Checkpoint{}, err)
-				return
-			}
-			for _, c := range all {
-				if size = c.Size + 1; !yield(c, nil) {
-					return
-				}
-			}
-			if len(all) == 0 {
-				return
-			}
-		}
-	}
+	return audit.CheckpointPages(size, func(size uint64) ([]audit.Checkpoint, error) { return l.checkpoints(ctx, replica, size) })
 }
 
 func (l *Log) checkpoints(ctx context.Context, replica string, size uint64) ([]audit.Checkpoint, error) {
@@ -171,30 +151,19 @@ func (l *Log) checkpoints(ctx context.Context, replica string, size uint64) ([]a
 
 // Leaves is [audit.Tree]'s. What is missing in the middle ends it.
 func (l *Log) Leaves(ctx context.Context, replica string, from uint64) iter.Seq2[[][hashSize]byte, error] {
-	return func(yield func([][hashSize]byte, error) bool) {
-		states, err := l.replicas(ctx, replica)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for replica != "" && len(states) > 0 {
-			leaves, err := l.leaves(ctx, states[0].id, from)
-			if err != nil {
-				yield(nil, err)
-				return
+	id := int32(-1) // before the first page: of no replica
+	return audit.LeafPages(from, func(from uint64) ([][hashSize]byte, error) {
+		if id < 0 {
+			states, err := l.replicas(ctx, replica)
+			if err != nil || replica == "" || len(states) == 0 {
+				return nil, err
 			}
-			if len(leaves) == 0 || !yield(leaves, nil) {
-				return
-			}
-			from += uint64(len(leaves))
+			id = states[0].id
 		}
-	}
-}
-
-func (l *Log) leaves(ctx context.Context, id int32, from uint64) ([][hashSize]byte, error) {
-	ctx, cancel := bound(ctx)
-	defer cancel()
-	return leavesFrom(ctx, l.pool, id, from)
+		ctx, cancel := bound(ctx)
+		defer cancel()
+		return leavesFrom(ctx, l.pool, id, from)
+	})
 }
 
 // leafPage is how many segments' hashes are read at once.
@@ -243,17 +212,5 @@ func (l *Log) Stats(ctx context.Context) (s audit.Stats, err error) {
 	if err != nil {
 		return s, err
 	}
-	for _, oldest := range []bool{true, false} {
-		for found, err := range l.Search(ctx, audit.Query{Oldest: oldest, Limit: 1}) {
-			if err != nil {
-				return s, err
-			}
-			if oldest {
-				s.Oldest = found.Record.Time
-			} else {
-				s.Newest = found.Record.Time
-			}
-		}
-	}
-	return s, nil
+	return s, s.SetTimes(ctx, l)
 }

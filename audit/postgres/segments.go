@@ -2,8 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
@@ -63,7 +67,6 @@ type content struct{ body, leaves []byte }
 // pruned meanwhile.
 func (w *walk) segments(ctx context.Context) error {
 	some := w.todo[:min(len(w.todo), w.read)]
-	w.read = min(2*w.read, atOnce)
 	var a asked
 	excerpts := make([]excerpt, len(some))
 	for i, c := range some {
@@ -71,7 +74,13 @@ func (w *walk) segments(ctx context.Context) error {
 		a.add(c, excerpts[i])
 	}
 	have, err := w.contents(ctx, a)
-	if err != nil {
+	switch {
+	case corrupt(err) && len(some) > 1:
+		w.read = 1 // one by one it shows which
+		return nil
+	case corrupt(err):
+		w.damaged(some[0].first, some[0].n, err)
+	case err != nil:
 		return err
 	}
 	for i, c := range some {
@@ -85,6 +94,7 @@ func (w *walk) segments(ctx context.Context) error {
 		}
 		w.todo = w.todo[1:]
 	}
+	w.read = min(2*w.read, atOnce)
 	if len(w.todo) == 0 {
 		w.past()
 	}
@@ -122,13 +132,28 @@ func (w *walk) segment(ctx context.Context, c candidate, e excerpt, got content)
 		}
 		entries, err = segment.Unpack(c.first+int64(e.from), body, got.leaves, e.n, at)
 	}
-	if err != nil {
-		w.items = append(w.items, item{err: damage(w.name, c.first, c.n, err)})
-		return nil
+	if err == nil {
+		err = w.give(ctx, entries, c.day, c.day)
+		if err == nil || !corrupt(err) {
+			return err
+		}
 	}
-	return w.give(ctx, entries, c.day, c.day)
+	w.damaged(c.first, c.n, err)
+	return nil
 }
 
-func damage(name string, first, n int64, cause error) error {
+// damaged has the search tell of records in their place.
+func (w *walk) damaged(first, n int64, cause error) {
+	w.items = append(w.items, item{err: damage(w.name, first, n, cause)})
+}
+
+// corrupt tells whether an error is of a file of the database that can't be read:
+// others may well be.
+func corrupt(err error) bool {
+	e := (*pgconn.PgError)(nil)
+	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "XX") || strings.HasPrefix(e.Code, "58"))
+}
+
+func damage(name string, first, n int64, cause error) *audit.DamagedError {
 	return &audit.DamagedError{Replica: name, First: uint64(first), Last: uint64(first + n - 1), Cause: cause}
 }

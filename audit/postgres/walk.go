@@ -1,8 +1,8 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sort"
 
@@ -33,6 +33,7 @@ type walk struct {
 	read        int   // segments at once
 	todo        []candidate
 	more        bool // there may be more in the days looked up
+	whole       bool // all segments of these days are read: an index of them is damaged
 	from, to    int  // those days, in spans
 	items       []item
 	ended       bool
@@ -52,8 +53,7 @@ func (w *walk) step(ctx context.Context) {
 	if err == nil {
 		err = w.forward(ctx)
 	}
-	damaged := (*audit.DamagedError)(nil)
-	if err != nil && !errors.As(err, &damaged) {
+	if err != nil {
 		w.ended, w.todo = true, nil
 		w.items = append(w.items, item{err: err})
 	}
@@ -81,7 +81,16 @@ func (w *walk) forward(ctx context.Context) error {
 		}
 	}
 	if w.more || w.days() {
-		return w.lookUp(ctx)
+		err := w.lookUp(ctx)
+		if corrupt(err) && !w.whole {
+			w.whole = true
+			err = w.lookUp(ctx)
+		}
+		if corrupt(err) {
+			w.skip(err)
+			return nil
+		}
+		return err
 	}
 	if w.query.Oldest {
 		return w.end(ctx)
@@ -101,6 +110,21 @@ func (w *walk) impossible() bool {
 	return w.query.Oldest && w.next >= w.size || !w.query.Oldest && w.next <= w.first
 }
 
+// skip goes on behind the days that the walk is at, whose segments can't be told.
+func (w *walk) skip(cause error) {
+	first, end := max(w.spans[w.from].first, w.first), min(w.spans[w.to].first, w.sealed)
+	if w.query.Oldest {
+		first = max(first, w.next)
+	} else {
+		end = min(end, w.next)
+	}
+	w.more = false
+	w.past()
+	if first < end {
+		w.damaged(first, end-first, cause)
+	}
+}
+
 // begin reads which days there are, and bounds the segments by time. The latest
 // time up to each segment only ever goes up, so that the first that can matter is
 // found by it; and as far as times have ever gone back, the last one.
@@ -114,7 +138,7 @@ func (w *walk) begin(ctx context.Context) (err error) {
 		w.from, w.to = 0, 0
 	}
 	if since := micro(w.query.Since, never); since > never {
-		if w.low, err = w.reach(ctx, since); err != nil {
+		if w.low, _, err = w.reach(ctx, since); err != nil {
 			return err
 		}
 	}
@@ -123,7 +147,7 @@ func (w *walk) begin(ctx context.Context) (err error) {
 		if err := w.pool.QueryRow(ctx, "SELECT back FROM sluice_audit_replica WHERE id = $1", w.id).Scan(&w.back); err != nil {
 			return err
 		}
-		if w.last, err = w.reach(ctx, until+w.back+1); err != nil {
+		if _, w.last, err = w.reach(ctx, until+w.back+1); err != nil {
 			return err
 		}
 	}
@@ -137,20 +161,24 @@ func (w *walk) begin(ctx context.Context) (err error) {
 }
 
 // reach is the first record of the first segment up to whose end there is a time
-// that is not earlier.
-func (w *walk) reach(ctx context.Context, at int64) (int64, error) {
+// that is not earlier: from and to are the same, unless what says it is damaged.
+func (w *walk) reach(ctx context.Context, at int64) (from, to int64, err error) {
 	i := sort.Search(len(w.spans), func(i int) bool { return w.spans[i].high >= at })
 	if i == len(w.spans) {
-		return always, nil
+		return always, always, nil
 	}
 	first := w.spans[i].first
-	err := w.pool.QueryRow(ctx, "SELECT coalesce((SELECT first FROM sluice_audit_segment WHERE day = $1 AND replica = $2 AND high >= $3 ORDER BY high, first LIMIT 1), $4)", w.spans[i].day, w.id, at, first).Scan(&first)
-	return first, err
+	err = w.pool.QueryRow(ctx, "SELECT coalesce((SELECT first FROM sluice_audit_segment WHERE day = $1 AND replica = $2 AND high >= $3 ORDER BY high, first LIMIT 1), $4)", w.spans[i].day, w.id, at, first).Scan(&first)
+	if corrupt(err) {
+		return w.spans[i].first, always, nil
+	}
+	return first, first, err
 }
 
 // days goes on to the next days in which there can be something; more of them each
 // time, since there was nothing before. spans has an end behind the last day.
 func (w *walk) days() bool {
+	w.whole = false
 	n := len(w.spans) - 1
 	for {
 		if w.query.Oldest {
@@ -186,19 +214,28 @@ func (w *walk) readHead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entries, err := readHead(rows, w.name)
-	damaged := (*audit.DamagedError)(nil)
-	if err != nil && !errors.As(err, &damaged) {
-		return err
+	entries, damaged, err := readHead(rows, w.name)
+	if err == nil {
+		err = w.give(ctx, entries, farPast, farDay)
 	}
-	if e := w.give(ctx, entries, farPast, farDay); e != nil {
-		return e
-	}
-	if len(entries) > 0 && !w.query.Oldest {
-		w.next = min(w.next, int64(entries[0].Place))
+	if corrupt(err) {
+		w.items, entries = nil, nil
+		damaged, err = []*audit.DamagedError{damage(w.name, w.sealed, w.size-w.sealed, err)}, nil
 	}
 	if err != nil {
-		w.items = append(w.items, item{err: err})
+		return err
+	}
+	for _, d := range damaged {
+		w.items = append(w.items, item{found: audit.Found{Entry: audit.Entry{Place: d.First}}, err: d})
+	}
+	slices.SortFunc(w.items, func(a, b item) int {
+		if w.query.Oldest {
+			a, b = b, a
+		}
+		return cmp.Compare(b.found.Place, a.found.Place)
+	})
+	if len(entries) > 0 && !w.query.Oldest {
+		w.next = min(w.next, int64(entries[0].Place))
 	}
 	return nil
 }

@@ -206,9 +206,14 @@ func (w *writer) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.head, err = readHead(rows, w.replica); err != nil {
+	head, damaged, err := readHead(rows, w.replica)
+	if err != nil {
 		return err
 	}
+	if len(damaged) > 0 {
+		return damaged[0] // what is not in a segment yet has to be whole to become one
+	}
+	p.head = head
 	if err := w.words(ctx, &p); err != nil {
 		return err
 	}
