@@ -49,7 +49,8 @@ type follow struct {
 	upstream *upstream
 	id       string
 	nth      int
-	final    bool // the client asked for the empty final answer
+	final    bool   // the client asked for the empty final answer
+	head     []byte // of the last answer, for [wire.Message.HasHead]
 }
 
 // laneOf chooses the lane of a request.
@@ -113,6 +114,14 @@ func (l *line) attributed(u *upstream, m *wire.Message, view wire.StreamResponse
 	}
 	failed := view.ErrorMessage().Len() > 0
 	if !ends(resp, failed) {
+		// What says the same of itself is of the same request, and no end either: nearly
+		// all tokens are known by that.
+		var known bool
+		if one.head, known = view.AppendHead(one.head[:0]); known {
+			u.last = one
+		} else {
+			u.last = nil
+		}
 		m.Follow(one.follower)
 		return l.send(m)
 	}
@@ -152,6 +161,9 @@ func (u *upstream) only() *follow {
 func (l *line) forget(one *follow) {
 	delete(one.upstream.named, one.id)
 	delete(l.open, one)
+	if one.upstream.last == one {
+		one.upstream.last = nil
+	}
 	<-l.followed
 }
 

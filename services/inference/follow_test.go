@@ -235,6 +235,16 @@ func TestWhatCannotBeAttributedEndsTheStream(t *testing.T) {
 	}{
 		{"another id", "d-masked@a/1", answers(final("d-masked@a", "2", false)), []string{"#1 ends"}},
 		{"an answer after the last", "d-masked@a/1", answers(final("d-masked@a", "1", true), final("d-masked@a", "1", false)), []string{"#1 ends"}},
+		{
+			"one like those before the last", "d-masked@a/1",
+			answers(final("d-masked@a", "1", false), final("d-masked@a", "1", false), final("d-masked@a", "1", true), final("d-masked@a", "1", false)),
+			[]string{"#1 1", "#1 1", "#1 ends"},
+		},
+		{
+			"another id after some that are alike", "d-masked@a/1",
+			answers(final("d-masked@a", "1", false), final("d-masked@a", "1", false), final("d-masked@a", "2", false)),
+			[]string{"#1 1", "#1 1", "#1 ends"},
+		},
 		{"two answers where there is one", "masked@a/1", answers(final("masked@a", "1", true), final("masked@a", "1", true)), []string{"#1 1"}},
 		{"an answer of another model", "masked@a/1", answers(final("m@a", "1", true)), nil},
 		{"not the only answer", "masked@a/1", answers(final("masked@a", "1", false)), nil},
@@ -254,6 +264,37 @@ func TestWhatCannotBeAttributedEndsTheStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnswersOfTwoRequestsTakeTurns: each is its own request's, though most are alike.
+func TestAnswersOfTwoRequestsTakeTurns(t *testing.T) {
+	turns := func(request []byte) (all [][]byte) {
+		var req pb.ModelInferRequest
+		if _ = proto.Unmarshal(request, &req); req.GetId() == "1" {
+			return nil
+		}
+		for _, id := range []string{"1", "1", "2", "1", "2", "2", "1"} {
+			all = append(all, encode(final("d-masked@a", id, false))...)
+		}
+		all = append(all, encode(final("d-masked@a", "1", true), final("d-masked@a", "2", false), final("d-masked@a", "2", true))...)
+		return all
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, map[string]backendstest.Script{"a": {"ModelConfig": {backendstest.Each(config)}, "ModelStreamInfer": {backendstest.Each(turns)}}})
+		stream, err := r.client.ModelStreamInfer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		say(t, stream, "d-masked@a/1", "d-masked@a/2")
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		got, end := heard(stream)
+		want := []string{"#1 1", "#1 1", "#2 2", "#1 1", "#2 2", "#2 2", "#1 1", "#1 ends", "#2 2", "#2 ends"}
+		if !slices.Equal(got, want) || end != io.EOF {
+			t.Errorf("got %q, %v; want %q", got, end, want)
+		}
+	})
 }
 
 // TestHowFollowedRequestsEndWithTheStream: what is held goes out before the

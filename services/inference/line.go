@@ -112,6 +112,10 @@ func (l *line) answer(u *upstream, m *wire.Message) (kept bool, err error) {
 		}
 		return false, l.send(m)
 	}
+	if u.last != nil && m.HasHead(u.last.head) {
+		m.Follow(u.last.follower)
+		return false, l.send(m)
+	}
 	view, err := m.StreamResponse()
 	if err != nil {
 		return false, backends.NotKServe(err)

@@ -88,6 +88,7 @@ type upstream struct {
 	over   bool // the backend has ended it
 
 	named map[string]*follow // by id; the line's
+	last  *follow            // whose answer came last, known by its head; the line's
 	gone  bool               // what waited for it was given up; the line's
 }
 
