@@ -227,6 +227,7 @@ func TestStoreAway(t *testing.T) {
 		r.put(t, "cpu", secret.Bearer, "hunter3")
 		l := r.lease(t, "gpu", call)
 		kept.SetAway(true)
+		synctest.Wait() // what hears of changes has looked at what is open
 		var gets atomic.Int32
 		kept.Before(func(op string, changes []store.Change) error {
 			if op == "get" {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -224,9 +225,12 @@ func TestAStoreThatHangs(t *testing.T) {
 					busy.Add(1)
 				}
 			})
+			if i == 0 {
+				synctest.Wait() // the store hangs before the others come
+			}
 		}
 		answers.Wait()
-		if late.Load() < 1024 || busy.Load() == 0 {
+		if late.Load() != 1+1024 || busy.Load() != 1499-1024 {
 			t.Errorf("%d waited too long, %d were refused at once", late.Load(), busy.Load())
 		}
 		kept.Before(nil)
