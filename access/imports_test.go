@@ -30,7 +30,7 @@ const module = "github.com/sluice-gateway/sluice"
 // place here before anything may be in it.
 var layers = [...][]string{
 	{"access", "wire", "gen", "proto"},
-	{"policy", "masking", "approval", "session", "audit", "secret", "identity", "backends", "store", "notify"},
+	{"policy", "masking", "approval", "session", "audit", "secret", "identity", "backends", "store", "notify", "pg"},
 	{"config", "interceptors", "services", "rest", "console", "demo"}, // and the children of families
 	{"server"},
 	{"cmd", "e2e", "bench", "examples"},

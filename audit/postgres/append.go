@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
+	"github.com/sluice-gateway/sluice/pg"
 )
 
 const (
@@ -40,7 +41,7 @@ func (w *writer) write(ctx context.Context, b audit.Batch, fresh []audit.Entry) 
 			w.keep(fresh, b.Sync)
 			return nil
 		}
-		if again || !refused(err, missingPart) {
+		if again || !pg.Refused(err, missingPart) {
 			return err
 		}
 		w.days.Clear()

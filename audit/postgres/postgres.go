@@ -24,6 +24,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/pg"
 )
 
 // bounded is how long a call takes at most whose context has no end.
@@ -71,7 +72,7 @@ func open(ctx context.Context, url string, o Options) (*Log, error) {
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
-	cfg, err := settings(url)
+	cfg, err := pg.Settings(url, readers, "sluice audit", settle)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/pg"
 )
 
 const (
@@ -226,7 +227,7 @@ func (l *Log) dropDay(ctx context.Context, f finished) (dropped bool, err error)
 		_, err := tx.Exec(ctx, "DELETE FROM sluice_audit_day WHERE day = $1", day)
 		return err
 	})
-	if refused(err, "55P03") { // somebody reads or writes for longer
+	if pg.Refused(err, "55P03") { // somebody reads or writes for longer
 		l.log.LogAttrs(ctx, slog.LevelInfo, "old audit records stay until the next time: their tables are in use", slog.String("day", day.Format(time.DateOnly)))
 		return false, nil
 	}

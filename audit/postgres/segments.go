@@ -2,15 +2,12 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
+	"github.com/sluice-gateway/sluice/pg"
 )
 
 // excerpt is what is read of a segment: the records from one on, and where its bytes
@@ -149,10 +146,7 @@ func (w *walk) damaged(first, n int64, cause error) {
 
 // corrupt tells whether an error is of a file of the database that can't be read:
 // others may well be.
-func corrupt(err error) bool {
-	e := (*pgconn.PgError)(nil)
-	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "XX") || strings.HasPrefix(e.Code, "58"))
-}
+func corrupt(err error) bool { return pg.Refused(err, "XX", "58") }
 
 func damage(name string, first, n int64, cause error) *audit.DamagedError {
 	return &audit.DamagedError{Replica: name, First: uint64(first), Last: uint64(first + n - 1), Cause: cause}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/segment"
+	"github.com/sluice-gateway/sluice/pg"
 )
 
 // ErrTaken is the answer while another process writes the replica's log: it may
@@ -73,7 +74,7 @@ func (l *Log) writer(replica string) *writer {
 // drop gives up the connection. w.mu is held.
 func (w *writer) drop() {
 	if w.conn != nil {
-		leave(w.conn)
+		pg.Leave(w.conn)
 		w.conn = nil
 	}
 }
@@ -269,7 +270,7 @@ func (l *Log) Append(ctx context.Context, b audit.Batch) error {
 	if err := w.append(ctx, b); err != nil {
 		if !errors.Is(err, audit.ErrOutOfOrder) {
 			w.drop() // what became of it is not known
-			if !errors.Is(err, ErrTaken) && broken(err) {
+			if !errors.Is(err, ErrTaken) && pg.Broken(err) {
 				l.pool.Reset() // the idle connections have likely gone with it
 			}
 		}

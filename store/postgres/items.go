@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/sluice-gateway/sluice/pg"
 	"github.com/sluice-gateway/sluice/store"
 )
 
@@ -87,7 +88,7 @@ func (s *Store) query(ctx context.Context, sql string, args ...any) ([]store.Ite
 	ctx, cancel := store.Bound(ctx)
 	defer cancel()
 	items, err := s.queryOnce(ctx, sql, args)
-	if err != nil && ctx.Err() == nil && broken(err) {
+	if err != nil && ctx.Err() == nil && pg.Broken(err) {
 		s.pool.Reset()
 		items, err = s.queryOnce(ctx, sql, args)
 	}
@@ -121,11 +122,10 @@ func (s *Store) Apply(ctx context.Context, changes ...store.Change) error {
 	} else {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return swap(ctx, tx, changes) })
 	}
-	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return store.ErrConflict
-	case errors.As(err, &refused) && (refused.Code == "40001" || refused.Code == "40P01"):
+	case pg.Refused(err, "40001", "40P01"):
 		return store.ErrConflict // the server rolled it back in another's favour
 	}
 	return s.away(ctx, err)

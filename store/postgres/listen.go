@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sluice-gateway/sluice/pg"
 	"github.com/sluice-gateway/sluice/store"
 )
 
@@ -58,11 +59,7 @@ func (s *Store) hear(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(end)
-	}()
+	defer pg.Leave(conn)
 	if err := within(ctx, func(ctx context.Context) error {
 		_, err := conn.Exec(ctx, "LISTEN "+channel)
 		return err

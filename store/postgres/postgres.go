@@ -10,26 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/sluice-gateway/sluice/pg"
 	"github.com/sluice-gateway/sluice/store"
 )
 
-const (
-	// connections is how many calls go on at once, unless the connection string
-	// says pool_max_conns.
-	connections = 10
-	// connectTimeout bounds how long a server is waited for, unless the connection
-	// string says connect_timeout.
-	connectTimeout = 3 * time.Second
-)
+// connections is how many calls go on at once, unless the connection string says
+// pool_max_conns.
+const connections = 10
 
 // Store keeps items in a database. It is safe for concurrent use.
 type Store struct {
@@ -71,49 +63,13 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// errURL does not repeat the connection string, which has a password in it.
-var errURL = errors.New("not a connection string of PostgreSQL; write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
-
 // connect makes a pool; it does not wait for the server.
 func connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := pg.Settings(url, connections, "sluice", settle)
 	if err != nil {
-		return nil, errURL
+		return nil, err
 	}
-	if host, prefers := prefersTLS(cfg.ConnConfig); prefers {
-		return nil, fmt.Errorf("the connection to %s would go on in plaintext if somebody on the way says so: add sslmode=verify-full (with sslrootcert=FILE for a CA of your own), or sslmode=disable if plaintext is what you want", host)
-	}
-	if !strings.Contains(url, "pool_max_conns") {
-		cfg.MaxConns = connections
-	}
-	if cfg.ConnConfig.ConnectTimeout == 0 {
-		cfg.ConnConfig.ConnectTimeout = connectTimeout
-	}
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "sluice"
-	}
-	cfg.AfterConnect = settle
 	return pgxpool.NewWithConfig(ctx, cfg)
-}
-
-// prefersTLS tells whether the connection is over a network with sslmode=prefer,
-// which is what a connection string without sslmode means: TLS of any
-// certificate, or else none.
-func prefersTLS(cfg *pgx.ConnConfig) (host string, prefers bool) {
-	if cfg.TLSConfig == nil {
-		return "", false
-	}
-	for _, f := range cfg.Fallbacks {
-		if f.TLSConfig == nil && !local(f.Host) {
-			return f.Host, true
-		}
-	}
-	return "", false
-}
-
-func local(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback()
 }
 
 // settle sets up a connection: what is committed is on disk, whatever the
@@ -155,21 +111,11 @@ func (s *Store) away(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() == nil && broken(err) {
+	if ctx.Err() == nil && pg.Broken(err) {
 		s.pool.Reset()
 	}
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		return store.Away(fmt.Errorf("%w (%w)", ctx.Err(), err))
 	}
 	return store.Away(err)
-}
-
-// broken tells whether the connection is gone, rather than the statement wrong.
-func broken(err error) bool {
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
-		// 57P01 to 57P03: the server is stopped, has crashed, is not up yet.
-		return strings.HasPrefix(refused.Code, "57P0") || strings.HasPrefix(refused.Code, "08")
-	}
-	return true
 }
