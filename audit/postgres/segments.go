@@ -127,6 +127,9 @@ func (w *walk) segment(ctx context.Context, c candidate, e excerpt, got content)
 		for i := range at {
 			at[i] -= e.from
 		}
+		if w.query.Call != "" { // a filter has led here, maybe in vain: little is decoded to find out
+			at = segment.Containing(body, e.n, w.query.Call)
+		}
 		entries, err = segment.Unpack(c.first+int64(e.from), body, got.leaves, e.n, at)
 	}
 	if err == nil {

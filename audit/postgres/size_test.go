@@ -65,6 +65,7 @@ func fillMany(t *testing.T, l *postgres.Log, key *merkle.Key) {
 			s := merkle.Statement{Origin: key.Origin(), Size: tree.Size(), Root: tree.Root(), Time: audittest.Began}
 			note, err := key.Sign(s)
 			must(t, err)
+			must(t, key.Remember(note, &tree))
 			b.Checkpoint = &audit.Checkpoint{Replica: s.Origin, Size: s.Size, Root: s.Root, Time: s.Time, Note: note}
 		}
 		began := time.Now()

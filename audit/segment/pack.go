@@ -62,6 +62,24 @@ func Unpack(first int64, body, leaves []byte, n int, at []int) ([]audit.Entry, e
 	return entries, nil
 }
 
+// Containing finds the places of the records in whose encoding a text stands: those that
+// have a value that is written as it is, and maybe a few more. Nil is anywhere: the
+// block is damaged.
+func Containing(body []byte, n int, text string) []int {
+	at := []int{}
+	for i := range n {
+		size, k := binary.Uvarint(body)
+		if k <= 0 || size > uint64(len(body)-k) {
+			return nil
+		}
+		if bytes.Contains(body[k:k+int(size)], []byte(text)) {
+			at = append(at, i)
+		}
+		body = body[k+int(size):]
+	}
+	return at
+}
+
 func many(n int, at []int) int {
 	if at == nil {
 		return n

@@ -56,6 +56,22 @@ func TestWhatIsPackedComesBackWholeOrInPart(t *testing.T) {
 	}
 }
 
+// A record whose call is asked for is decoded, and few others.
+func TestPlacesOfAText(t *testing.T) {
+	all := entries(50)
+	_, body := segment.Pack(all)
+	for text, want := range map[string][]int{all[9].Record.Subject: {2, 9, 16, 23, 30, 37, 44}, "nowhere": {}} {
+		if got := segment.Containing(body, len(all), text); !slices.Equal(got, want) || got == nil {
+			t.Errorf("%q is in %v, want %v", text, got, want)
+		}
+	}
+	for cut := range len(body) {
+		if got := segment.Containing(body[:cut], len(all), "s2"); got != nil {
+			t.Fatalf("cut to %d bytes it is in %v", cut, got)
+		}
+	}
+}
+
 func TestWhatIsDamagedIsAnErrorAndNoPanic(t *testing.T) {
 	all := entries(10)
 	leaves, body := segment.Pack(all)
