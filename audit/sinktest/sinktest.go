@@ -69,7 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) Place) {
 		wait(t, p, 3)
 		p.Break(t)
 		err := p.Sink.Send(t.Context(), Entries(3, 3))
-		for end := time.Now().Add(10 * time.Second); p.Unheard && err == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(time.Minute); p.Unheard && err == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
 			err = p.Sink.Send(t.Context(), Entries(3, 3))
 		}
 		if err == nil {
@@ -102,7 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) Place) {
 			if err == nil {
 				t.Error("no error")
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("hangs with the place")
 		}
 	})
@@ -123,7 +123,7 @@ func opened(t *testing.T, open func(t *testing.T) Place) Place {
 func wait(t *testing.T, p Place, n int) {
 	t.Helper()
 	var got []uint64
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = p.Received(t); len(slices.Compact(slices.Clone(got))) >= n {
 			break
 		}

@@ -17,7 +17,8 @@ import (
 	"github.com/sluice-gateway/sluice/audit/sqlite"
 )
 
-// faulty is a recorder on a file, that waits for little.
+// faulty is a recorder on a file, that waits for little; yet for longer than a busy
+// disk takes.
 func faulty(t *testing.T, path string) (*audit.Recorder, *sqlite.Log) {
 	t.Helper()
 	l := open(t, path)
@@ -28,7 +29,7 @@ func faulty(t *testing.T, path string) (*audit.Recorder, *sqlite.Log) {
 	}
 	o := audit.Options{Log: l, Key: key, Logger: slog.New(slog.DiscardHandler)}
 	o.Config.SetDefaults()
-	o.Config.OnFailure, o.Config.Wait, o.Config.Queue = audit.Continue, time.Second, 300
+	o.Config.OnFailure, o.Config.Wait, o.Config.Queue = audit.Continue, 3*time.Second, 300
 	r, err := audit.NewRecorder(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestALockedFileIsWaitedFor(t *testing.T) {
 	_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
 	must(t, err)
 	began := time.Now()
-	if err := r.Write(t.Context(), audittest.Infer(1), nil); !refusedAsAway(err) || time.Since(began) > 5*time.Second {
+	if err := r.Write(t.Context(), audittest.Infer(1), nil); !refusedAsAway(err) || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 	_, err = conn.ExecContext(context.WithoutCancel(t.Context()), "ROLLBACK")

@@ -164,7 +164,7 @@ func TestOverUDPEachRecordIsADatagram(t *testing.T) {
 	var s server
 	for range 3 {
 		b := make([]byte, 1<<16)
-		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		n, _, err := conn.ReadFrom(b)
@@ -204,7 +204,7 @@ func TestAMessageIsWhatRFC5424Says(t *testing.T) {
 			if err := sink.Send(t.Context(), entries); err != nil {
 				t.Fatal(err)
 			}
-			for end := time.Now().Add(5 * time.Second); len(s.all()) == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(time.Minute); len(s.all()) == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 			}
 			if got := s.all(); len(got) != 1 || !form.MatchString(got[0]) || !strings.Contains(got[0], c.want) {
 				t.Errorf("got %q, want %q in it", got, c.want)
