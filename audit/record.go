@@ -164,6 +164,10 @@ func (r *Record) PrincipalID() string {
 	return r.Issuer + "#" + r.Subject
 }
 
+// OfStream says whether r is of a whole stream, whose requests have records of their
+// own: all that is asked, answered and masked on it is told there.
+func (r *Record) OfStream() bool { return r.Kind == KindCall && r.RPC == "ModelStreamInfer" }
+
 // Tensor is what is told of a tensor: never what is in it.
 type Tensor struct {
 	Name     string  `json:"name"`

@@ -47,9 +47,6 @@ type Event struct {
 	Frame payload.Frame
 }
 
-// streamRPC is the RPC whose requests have records of their own.
-const streamRPC = "ModelStreamInfer"
-
 // Limits of a session that is played.
 const (
 	maxCalls = 10_000
@@ -67,7 +64,7 @@ func Load(ctx context.Context, from Source, id string) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r := found.Record; r.Kind != audit.KindCall && r.Kind != audit.KindMessage || r.Verb == "" || r.Kind == audit.KindCall && r.RPC == streamRPC {
+		if r := found.Record; r.Kind != audit.KindCall && r.Kind != audit.KindMessage || r.Verb == "" || r.OfStream() {
 			continue // a stream's own record tells nothing that its requests' do not
 		}
 		c := Call{Record: found.Record}

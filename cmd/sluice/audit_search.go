@@ -123,8 +123,11 @@ func writeRecords(w io.Writer, format string, all []*pb.Record) error {
 func recordCells(r *pb.Record) []string {
 	f := fieldsOf(r.GetFields().GetFields())
 	did := cmp.Or(f.text("sluice.verb"), f.text("rpc.method"), r.GetKind())
-	if r.GetKind() == audit.KindIntent.String() {
+	switch {
+	case r.GetKind() == audit.KindIntent.String():
 		did += " (intent)"
+	case r.GetKind() == audit.KindCall.String() && f.text("rpc.method") == "ModelStreamInfer":
+		did += " (stream)" // its requests have records of their own
 	}
 	status := ""
 	if f.text("sluice.verdict") != "" {

@@ -18,7 +18,8 @@ func newAuditStatsCmd() *cobra.Command {
 		Use:   "stats [--since TIME] ...",
 		Short: "Count records, by verdict, principal, model, verb and entity",
 		Long: `Stats says how much the log holds, and counts the records of a query: the ones first
-that are most. Who does not hold audit_read on every model is told of his models'.
+that are most. By kind all records are counted; by all else what was done once: a call's
+intent is not another call, and a stream is counted with its requests. Who does not hold audit_read on every model is told of his models'.
 
 ` + queryHelp,
 		Example: `  sluice audit stats --since 7d --verdict denied`,
@@ -63,7 +64,7 @@ func writeStats(w io.Writer, s *pb.GetStatsResponse) error {
 	for _, by := range []struct {
 		name string
 		all  []*pb.Count
-	}{{"VERDICT", s.GetByVerdict()}, {"PRINCIPAL", s.GetByPrincipal()}, {"MODEL", s.GetByModel()}, {"VERB", s.GetByVerb()}, {"MASKED", s.GetByEntity()}} {
+	}{{"KIND", s.GetByKind()}, {"VERDICT", s.GetByVerdict()}, {"PRINCIPAL", s.GetByPrincipal()}, {"MODEL", s.GetByModel()}, {"VERB", s.GetByVerb()}, {"MASKED", s.GetByEntity()}} {
 		if len(by.all) == 0 {
 			continue
 		}

@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -75,90 +73,6 @@ func (s *Service) listCheckpoints(ctx context.Context, call *access.Call, m *pb.
 		}
 	}
 	return out, nil
-}
-
-const (
-	// maxCounted is how many records one GetStats looks at.
-	maxCounted = 200_000
-	// mostCounts is how many of each are told.
-	mostCounts = 20
-	// maxNames bounds how many names are counted by.
-	maxNames = 10_000
-)
-
-func (s *Service) getStats(ctx context.Context, call *access.Call, m *pb.GetStatsRequest) (*pb.GetStatsResponse, error) {
-	a, refused := s.auditor(call)
-	if refused != nil {
-		return nil, refused
-	}
-	q, err := s.query(ctx, call, m.GetQuery())
-	if err != nil {
-		return nil, err
-	}
-	out := &pb.GetStatsResponse{Complete: true}
-	if counter, ok := s.Log.(audit.Counter); ok && s.holds(call.Principal, access.AuditRead) {
-		st, err := counter.Stats(ctx)
-		if err != nil {
-			return nil, unreadable(err)
-		}
-		out.Records, out.Payloads, out.Bytes = int64(st.Records), int64(st.Payloads), st.Bytes
-		out.Oldest, out.Newest = timestamp(st.Oldest), timestamp(st.Newest)
-	}
-	tally := make(tallies)
-	looked := 0
-	for found, err := range s.Log.Search(ctx, q) {
-		if err != nil {
-			return nil, unreadable(err)
-		}
-		if looked++; looked > maxCounted {
-			out.Complete = false
-			break
-		}
-		if a.sees(found.Record) {
-			out.Counted++
-			tally.record(found.Record)
-		}
-	}
-	out.ByVerdict, out.ByPrincipal, out.ByModel = tally.most("verdict"), tally.most("principal"), tally.most("model")
-	out.ByVerb, out.ByEntity = tally.most("verb"), tally.most("entity")
-	return out, nil
-}
-
-// tallies count names of several sorts.
-type tallies map[string]map[string]int64
-
-func (t tallies) add(sort, name string, n int64) {
-	if name == "" {
-		return
-	}
-	if t[sort] == nil {
-		t[sort] = make(map[string]int64)
-	}
-	if _, known := t[sort][name]; known || len(t[sort]) < maxNames {
-		t[sort][name] += n
-	}
-}
-
-func (t tallies) record(r *audit.Record) {
-	if r.Verdict != 0 {
-		t.add("verdict", r.Verdict.String(), 1)
-	}
-	t.add("principal", r.PrincipalID(), 1)
-	t.add("model", r.Model, 1)
-	t.add("verb", r.Verb, 1)
-	for entity, n := range r.Masked {
-		t.add("entity", entity, n)
-	}
-}
-
-func (t tallies) most(sort string) (out []*pb.Count) {
-	names := slices.SortedFunc(maps.Keys(t[sort]), func(a, b string) int {
-		return cmp.Or(cmp.Compare(t[sort][b], t[sort][a]), cmp.Compare(a, b))
-	})
-	for _, name := range names[:min(len(names), mostCounts)] {
-		out = append(out, &pb.Count{Name: name, N: t[sort][name]})
-	}
-	return out
 }
 
 // Streams has the handler of every stream by its full name.

@@ -897,6 +897,9 @@ type GetStatsResponse struct {
 	ByModel     []*Count `protobuf:"bytes,8,rep,name=by_model,json=byModel,proto3" json:"by_model,omitempty"`
 	ByVerb      []*Count `protobuf:"bytes,9,rep,name=by_verb,json=byVerb,proto3" json:"by_verb,omitempty"`
 	ByEntity    []*Count `protobuf:"bytes,10,rep,name=by_entity,json=byEntity,proto3" json:"by_entity,omitempty"`
+	// All records, by kind. Above, an intent is not counted beside its call, nor a stream
+	// that was allowed beside its requests.
+	ByKind []*Count `protobuf:"bytes,13,rep,name=by_kind,json=byKind,proto3" json:"by_kind,omitempty"`
 	// How many records of the query were counted, and whether those are all.
 	Counted       int64 `protobuf:"varint,11,opt,name=counted,proto3" json:"counted,omitempty"`
 	Complete      bool  `protobuf:"varint,12,opt,name=complete,proto3" json:"complete,omitempty"`
@@ -1000,6 +1003,13 @@ func (x *GetStatsResponse) GetByVerb() []*Count {
 func (x *GetStatsResponse) GetByEntity() []*Count {
 	if x != nil {
 		return x.ByEntity
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetByKind() []*Count {
+	if x != nil {
+		return x.ByKind
 	}
 	return nil
 }
@@ -1910,7 +1920,7 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x06record\x18\x01 \x01(\v2\x11.sluice.v1.RecordR\x06record\x12\x18\n" +
 	"\askipped\x18\x02 \x01(\x03R\askipped\"?\n" +
 	"\x0fGetStatsRequest\x12,\n" +
-	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\"\xe9\x03\n" +
+	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\"\x94\x04\n" +
 	"\x10GetStatsResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x1a\n" +
 	"\bpayloads\x18\x02 \x01(\x03R\bpayloads\x12\x14\n" +
@@ -1923,7 +1933,8 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\bby_model\x18\b \x03(\v2\x10.sluice.v1.CountR\abyModel\x12)\n" +
 	"\aby_verb\x18\t \x03(\v2\x10.sluice.v1.CountR\x06byVerb\x12-\n" +
 	"\tby_entity\x18\n" +
-	" \x03(\v2\x10.sluice.v1.CountR\bbyEntity\x12\x18\n" +
+	" \x03(\v2\x10.sluice.v1.CountR\bbyEntity\x12)\n" +
+	"\aby_kind\x18\r \x03(\v2\x10.sluice.v1.CountR\x06byKind\x12\x18\n" +
 	"\acounted\x18\v \x01(\x03R\acounted\x12\x1a\n" +
 	"\bcomplete\x18\f \x01(\bR\bcomplete\")\n" +
 	"\x05Count\x12\x12\n" +
@@ -2059,41 +2070,42 @@ var file_sluice_v1_audit_proto_depIdxs = []int32{
 	13, // 16: sluice.v1.GetStatsResponse.by_model:type_name -> sluice.v1.Count
 	13, // 17: sluice.v1.GetStatsResponse.by_verb:type_name -> sluice.v1.Count
 	13, // 18: sluice.v1.GetStatsResponse.by_entity:type_name -> sluice.v1.Count
-	0,  // 19: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
-	1,  // 20: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
-	16, // 21: sluice.v1.ReadRecordsResponse.damaged:type_name -> sluice.v1.Damage
-	19, // 22: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
-	24, // 23: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
-	24, // 24: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
-	27, // 25: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
-	27, // 26: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
-	27, // 27: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
-	1,  // 28: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
-	2,  // 29: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
-	4,  // 30: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
-	6,  // 31: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
-	9,  // 32: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
-	11, // 33: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
-	14, // 34: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
-	17, // 35: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
-	20, // 36: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
-	22, // 37: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
-	25, // 38: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
-	3,  // 39: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
-	5,  // 40: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
-	7,  // 41: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
-	10, // 42: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
-	12, // 43: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
-	15, // 44: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
-	18, // 45: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
-	21, // 46: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
-	23, // 47: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
-	26, // 48: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
-	39, // [39:49] is the sub-list for method output_type
-	29, // [29:39] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	13, // 19: sluice.v1.GetStatsResponse.by_kind:type_name -> sluice.v1.Count
+	0,  // 20: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
+	1,  // 21: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
+	16, // 22: sluice.v1.ReadRecordsResponse.damaged:type_name -> sluice.v1.Damage
+	19, // 23: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
+	24, // 24: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
+	24, // 25: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
+	27, // 26: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
+	27, // 27: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
+	27, // 28: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
+	1,  // 29: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
+	2,  // 30: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
+	4,  // 31: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
+	6,  // 32: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
+	9,  // 33: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
+	11, // 34: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
+	14, // 35: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
+	17, // 36: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
+	20, // 37: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
+	22, // 38: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
+	25, // 39: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
+	3,  // 40: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
+	5,  // 41: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
+	7,  // 42: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
+	10, // 43: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
+	12, // 44: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
+	15, // 45: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
+	18, // 46: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
+	21, // 47: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
+	23, // 48: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
+	26, // 49: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_audit_proto_init() }
