@@ -76,6 +76,15 @@ func (e *entry) covers(verb access.Verb, model string) bool {
 // whole tells whether a verb is never about one model.
 func whole(v access.Verb) bool { return v == access.Log || v == access.LogRead || v == access.Shm }
 
+// Approvers are the groups that agree if who asks ahead for verb on model, nil where no
+// entry lets him ask.
+func (p *Policy) Approvers(who *access.Principal, verb access.Verb, model string) []string {
+	if e, refused := p.match(who, &Want{Verb: verb, Model: model}); refused == nil {
+		return slices.Clone(e.By)
+	}
+	return nil
+}
+
 func noModel(v access.Verb) *access.Error {
 	return &access.Error{Kind: access.Malformed, Reason: access.ReasonMalformed, Message: "verb " + v.String() + " is never about one model; leave the model out"}
 }

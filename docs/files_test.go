@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/config"
-	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/config/suite"
 )
 
 // store writes a yaml block to its file. Where the file is one of the
@@ -64,9 +64,9 @@ func problemsOf(file string, b block) error {
 		_, problems := config.Load(file)
 		return problems.Err()
 	case strings.HasSuffix(base, "_test.yaml"):
-		var suite policy.Suite
-		at, problems := config.Decode(file, []byte(b.text), &suite)
-		return append(problems, at.Place("", suite.Check(policy.Options{}))...).Err()
+		var tests suite.Suite
+		at, problems := config.Decode(file, []byte(b.text), &tests)
+		return append(problems, at.Place("", tests.Check(suite.Options{}))...).Err()
 	default:
 		_, problems := config.ReadRules([]string{file}, config.RulesOptions{Analyzer: config.Presidio})
 		return problems.Err()

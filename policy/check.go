@@ -31,15 +31,6 @@ func (c *checker) add(path, format string, args ...any) {
 	c.problems = append(c.problems, access.FileProblem{File: c.file, Problem: access.Problem{Path: path, Message: fmt.Sprintf(format, args...)}})
 }
 
-// found returns the problems of a check of one file.
-func (c *checker) found() []access.Problem {
-	var problems []access.Problem
-	for _, p := range c.problems {
-		problems = append(problems, p.Problem)
-	}
-	return problems
-}
-
 // check looks at every file. Roles are gathered first: a binding may name a
 // role of a later file.
 func check(files []File, opts Options) []access.FileProblem {

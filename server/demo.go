@@ -51,6 +51,9 @@ var demoConfig string
 //go:embed demo_policy.yaml
 var demoPolicy string
 
+//go:embed demo_policy_test.yaml
+var demoSuite string
+
 // RunDemo starts an OIDC issuer, a model server and a gateway in front of it,
 // all on loopback, and serves until ctx ends.
 func RunDemo(ctx context.Context, o DemoOptions) error {
@@ -169,6 +172,7 @@ func writeDemo(dir string, o DemoOptions, url, backend string) (string, error) {
 			"Store": filepath.Join(dir, "sluice.db"),
 		}),
 		render(filepath.Join(dir, "policy.yaml"), demoPolicy, map[string]string{"Issuer": url}),
+		render(filepath.Join(dir, "policy_test.yaml"), demoSuite, map[string]string{"Issuer": url}),
 		freshKey(filepath.Join(dir, "sluice.key")), freshKey(filepath.Join(dir, "tokens.key")),
 		freshKey(filepath.Join(dir, "lookup.key")),
 	)

@@ -101,7 +101,7 @@ func (t *maskTest) run(cmd *cobra.Command) error {
 	if len(text) > maxTried {
 		return usage("the text is longer than %d MiB; try a part of it", maxTried>>20)
 	}
-	engine := masking.NewEngine(p.masking)
+	engine := masking.NewEngine(p.Masking)
 	engine.KeepTokens(nowhere{})
 	plan := engine.Plan(&access.Principal{Subject: "anybody", Groups: t.groups}, t.model)
 	if plan == nil || !plan.Masks(t.tensor) {

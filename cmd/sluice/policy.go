@@ -14,8 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/config"
-	"github.com/sluice-gateway/sluice/masking"
-	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/config/suite"
 	"github.com/sluice-gateway/sluice/policy/guard"
 )
 
@@ -68,14 +67,12 @@ func (f *policyFlags) add(cmd *cobra.Command, formats ...string) {
 	}
 }
 
-// loadedPolicy is a policy and what the configuration says about who is asked
+// loadedPolicy are rules and what the configuration says about who is asked
 // for. Without a configuration there are no sources.
 type loadedPolicy struct {
-	*policy.Policy
-	options policy.Options
+	*config.Rules
+	options suite.Options
 	issuers []string
-	masking *masking.Policy
-	guards  *guard.Policy
 }
 
 // load compiles the policy files. The configuration is read where it is asked
@@ -108,7 +105,7 @@ func (f *policyFlags) load(cmd *cobra.Command) (*loadedPolicy, error) {
 	if err := notCompiled(problems); err != nil {
 		return nil, err
 	}
-	loaded.Policy, loaded.masking, loaded.guards = rules.Policy, rules.Masking, rules.Guards
+	loaded.Rules, loaded.options.Guards = rules, append([]string{}, rules.Guards.Names()...)
 	return loaded, nil
 }
 
@@ -172,7 +169,7 @@ func (q *asker) principal(p *loadedPolicy, stderr io.Writer) (*access.Principal,
 	if q.as == "" && len(q.groups) == 0 {
 		return nil, usage("say who asks: --as SUBJECT, --groups GROUP,GROUP or both")
 	}
-	f := policy.Fixture{Issuer: q.issuer, Subject: q.as, Groups: q.groups}
+	f := suite.Fixture{Issuer: q.issuer, Subject: q.as, Groups: q.groups}
 	if issuer, subject, ok := strings.Cut(q.as, "#"); ok && q.issuer == "" {
 		f.Issuer, f.Subject = issuer, subject
 	}
@@ -222,4 +219,39 @@ func verbAndModel(args []string) (access.Verb, string, error) {
 		return verb, "", nil
 	}
 	return verb, args[1], nil
+}
+
+// requestFlag is the file that has what is in a request.
+type requestFlag struct{ path string }
+
+func (f *requestFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.path, "request", "", "a `file` that has what is in the request, as one JSON object of policy diff's (- is standard input): then guards are asked")
+}
+
+// read makes the request that who asks with, nil where none is named. What the file
+// says of caller, verb and model is not looked at.
+func (f *requestFlag) read(cmd *cobra.Command, who *access.Principal, verb access.Verb, model string) (*guard.Request, error) {
+	if f.path == "" {
+		return nil, nil
+	}
+	in, name, err := openRequests(cmd, f.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	data, err := io.ReadAll(io.LimitReader(in, maxRecordedLine))
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", name, err)}
+	}
+	call, err := decodeCall(data)
+	if err != nil {
+		return nil, usage("%s %w", name, err)
+	}
+	call.Verb, call.Model = verb.String(), model
+	r, err := call.Request()
+	if err != nil {
+		return nil, usage("%s: %w", name, err)
+	}
+	r.Principal = who
+	return r, nil
 }

@@ -3,19 +3,26 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/policy/guard"
 )
 
 func newPolicyCanICmd() *cobra.Command {
 	var from policyFlags
 	var q asker
+	var what requestFlag
 	cmd := &cobra.Command{
 		Use:   "can-i VERB [MODEL]",
 		Short: "Say whether someone may do a verb to a model",
 		Long: `Can-i decides one call as the gateway would. It exits with 0 if the call is
-allowed and with 1 if it is denied; with 3 if the policy has problems.`,
+allowed and with 1 if it is denied or has to wait for people; with 3 if the policy
+has problems. Guards are asked if --request says what is in the request, and only
+named if not.`,
 		Example:           `  sluice policy can-i load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
 		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,27 +38,49 @@ allowed and with 1 if it is denied; with 3 if the policy has problems.`,
 			if err != nil {
 				return err
 			}
-			d := p.Decide(who, verb, model)
-			a := answer{Allowed: d.Allowed, Reason: d.Reason, Rule: d.Rule}
-			if d.Allowed {
-				a.Guards = p.guards.For(verb, model).Guards(who)
+			call, err := what.read(cmd, who, verb, model)
+			if err != nil {
+				return err
 			}
-			if refused := p.Refusal(who, verb, model, d); refused != nil {
-				a.Told = refused.Message
-			}
-			return a.write(cmd, from.output)
+			return decided(p, who, verb, model, call).write(cmd, from.output)
 		},
 	}
 	from.add(cmd, "table", "json")
 	q.add(cmd)
+	what.add(cmd)
 	return cmd
+}
+
+// decided answers for a call, without its contents where call is nil.
+func decided(p *loadedPolicy, who *access.Principal, verb access.Verb, model string, call *guard.Request) *answer {
+	asked := *p.Rules
+	if call == nil {
+		asked.Guards, call = nil, &guard.Request{Verb: verb, Model: model, Principal: who}
+	}
+	v := asked.Judge(call)
+	a := &answer{Allowed: !v.Denied() && !v.Held(), Held: v.Held(), Reason: v.Decision.Reason, Rule: v.Rule(), Observed: v.Guards.WouldHave, By: v.By()}
+	switch {
+	case v.Guards.Refused != nil:
+		a.Reason, a.Told = v.Guards.Refused.Reason, v.Guards.Refused.Message
+	case v.Denied():
+		a.Told = p.Policy.Refusal(who, call.Verb, model, v.Decision).Message
+	case asked.Guards == nil:
+		a.Guards = p.Guards.For(verb, model).Guards(who)
+	}
+	return a
 }
 
 // answer is what can-i prints.
 type answer struct {
-	Allowed bool   `json:"allowed"`
-	Reason  string `json:"reason,omitempty"`
-	Rule    string `json:"rule"`
+	Allowed bool `json:"allowed"`
+	// Held tells that people have to agree first; By are the groups that are asked. Of a
+	// call that is denied they are those who agree if it is asked for ahead.
+	Held   bool     `json:"held,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	Rule   string   `json:"rule"`
+	By     []string `json:"by,omitempty"`
+	// Observed are guards that only observe and would have done something.
+	Observed []string `json:"observed,omitempty"`
 	// Guards are those that look at such a request, and may deny it or have it
 	// wait for people.
 	Guards []string `json:"guards,omitempty"`
@@ -60,13 +89,26 @@ type answer struct {
 }
 
 // write prints the answer; the error is the exit code that goes with a "no".
-func (a answer) write(cmd *cobra.Command, format string) error {
+func (a *answer) write(cmd *cobra.Command, format string) error {
 	out := cmd.OutOrStdout()
-	switch {
-	case format == "json":
+	if format == "json" {
 		if err := json.NewEncoder(out).Encode(a); err != nil {
 			return err
 		}
+	} else {
+		a.table(out)
+	}
+	if !a.Allowed {
+		return &exitError{code: exitFailure}
+	}
+	return nil
+}
+
+func (a *answer) table(out io.Writer) {
+	by := strings.Join(a.By, ", ")
+	switch {
+	case a.Held:
+		fmt.Fprintf(out, "held: %s asks for approval by %s\n", a.Rule, by)
 	case a.Allowed:
 		fmt.Fprintf(out, "allowed: %s\n", a.Rule)
 		if len(a.Guards) > 0 {
@@ -74,9 +116,11 @@ func (a answer) write(cmd *cobra.Command, format string) error {
 		}
 	default:
 		fmt.Fprintf(out, "denied: %s\nthe caller is told: %s\n", a.Rule, a.Told)
+		if by != "" {
+			fmt.Fprintf(out, "it may be asked for ahead (sluice access request); who agrees: %s\n", by)
+		}
 	}
-	if !a.Allowed {
-		return &exitError{code: exitFailure}
+	if len(a.Observed) > 0 {
+		fmt.Fprintf(out, "guards that only observe and would have done something: %s\n", strings.Join(a.Observed, ", "))
 	}
-	return nil
 }

@@ -190,18 +190,24 @@ func recordedCalls(from io.Reader, name string) calls {
 			if err != nil && !errors.Is(err, io.EOF) {
 				return nil, place, err
 			}
-			call := new(guard.Recorded)
-			d := json.NewDecoder(bytes.NewReader(line))
-			d.DisallowUnknownFields()
-			if err := d.Decode(call); err != nil {
-				return nil, place, fmt.Errorf("is no recorded call: %w", err)
-			}
-			if _, err := d.Token(); !errors.Is(err, io.EOF) {
-				return nil, place, errors.New("holds more than one object")
-			}
-			return call, place, nil
+			call, err := decodeCall(line)
+			return call, place, err
 		}
 	}
+}
+
+// decodeCall reads one recorded call, which is all of data.
+func decodeCall(data []byte) (*guard.Recorded, error) {
+	call := new(guard.Recorded)
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(call); err != nil {
+		return nil, fmt.Errorf("is no recorded call: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one object")
+	}
+	return call, nil
 }
 
 // readLine reads up to the end of a line, which is not part of it. io.EOF comes
@@ -292,19 +298,12 @@ func (d *differ) decide(call *guard.Recorded, place string) error {
 
 // judge decides a call as the gateway would.
 func judge(rules *config.Rules, r *guard.Request) verdict {
-	if d := rules.Policy.Decide(r.Principal, r.Verb, r.Model); !d.Allowed {
-		return verdict{"denied", d.Rule}
-	} else if v := rules.Guards.For(r.Verb, r.Model).Decide(r); v.Refused != nil && v.Refused.Reason == access.ReasonGuardFailed {
-		return verdict{"denied", fmt.Sprintf("guard %s can't decide: %v", v.Guard, v.Refused.Cause)}
-	} else if v.Refused != nil {
-		return verdict{"denied", "guard " + v.Guard}
-	} else if len(v.Needs) > 0 {
-		names := make([]string, len(v.Needs))
-		for i, n := range v.Needs {
-			names[i] = n.Guard
-		}
-		return verdict{"held", "guard " + strings.Join(names, ", guard ")}
-	} else {
-		return verdict{"allowed", d.Rule}
+	v := rules.Judge(r)
+	switch {
+	case v.Denied():
+		return verdict{"denied", v.Rule()}
+	case v.Held():
+		return verdict{"held", v.Rule()}
 	}
+	return verdict{"allowed", v.Rule()}
 }

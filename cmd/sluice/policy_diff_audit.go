@@ -60,7 +60,8 @@ func auditCalls(ctx context.Context, l *remoteLog, q audit.Query) (next calls, s
 
 // recordedCall is what a record says of a call.
 func recordedCall(r *audit.Record) *guard.Recorded {
-	c := &guard.Recorded{Verb: r.Verb, Model: r.Model, Version: r.AskedVersion, Time: r.Time, Size: int(r.BytesIn)}
+	c := &guard.Recorded{Verb: r.Verb, Model: r.Model}
+	c.Version, c.Time, c.Size = r.AskedVersion, r.Time, int(r.BytesIn)
 	c.Principal.Subject, c.Principal.Issuer, c.Principal.Kind, c.Principal.Groups = r.Subject, r.Issuer, access.Kind(r.UserKind), r.Groups
 	if r.Peer.IsValid() {
 		c.Client = r.Peer.String()

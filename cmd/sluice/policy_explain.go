@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,12 +14,14 @@ import (
 func newPolicyExplainCmd() *cobra.Command {
 	var from policyFlags
 	var q asker
+	var what requestFlag
 	cmd := &cobra.Command{
 		Use:   "explain VERB [MODEL]",
 		Short: "Say why someone may or may not do a verb to a model",
 		Long: `Explain decides one call as the gateway would and shows the roles that the caller
 holds, the bindings that give them, and the entries that speak about the call;
-the entry that decides is marked. It exits with 0 whatever the decision is.`,
+the entry that decides is marked. With --request it says what guards decide about
+that request. It exits with 0 whatever the decision is.`,
 		Example:           `  sluice policy explain load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
 		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,23 +37,24 @@ the entry that decides is marked. It exits with 0 whatever the decision is.`,
 			if err != nil {
 				return err
 			}
-			x := p.Explain(who, verb, model)
+			call, err := what.read(cmd, who, verb, model)
+			if err != nil {
+				return err
+			}
+			x := explained{Explanation: p.Policy.Explain(who, verb, model), Guards: p.Guards.For(verb, model).Guards(who)}
+			if call != nil {
+				x.Explanation = p.Policy.Explain(who, call.Verb, model)
+				x.Request = decided(p, who, verb, model, call)
+			}
 			if who.Issuer == "" {
 				x.Principal = who.Subject // made up for the question
 			}
-			guards := p.guards.For(verb, model).Guards(who)
-			if from.output == "json" {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(explained{x, guards})
-			}
-			if err := x.WriteText(cmd.OutOrStdout()); err != nil || len(guards) == 0 {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "\nguards that look at the request itself: %s\n", strings.Join(guards, ", "))
-			return err
+			return x.write(cmd.OutOrStdout(), from.output)
 		},
 	}
 	from.add(cmd, "table", "json")
 	q.add(cmd)
+	what.add(cmd)
 	return cmd
 }
 
@@ -59,4 +63,23 @@ type explained struct {
 	*policy.Explanation
 	// Guards are those that look at such a request.
 	Guards []string `json:"guards,omitempty"`
+	// Request is what is decided about the request that was named.
+	Request *answer `json:"request,omitempty"`
+}
+
+func (x *explained) write(out io.Writer, format string) error {
+	if format == "json" {
+		return json.NewEncoder(out).Encode(x)
+	}
+	if err := x.WriteText(out); err != nil {
+		return err
+	}
+	if len(x.Guards) > 0 {
+		fmt.Fprintf(out, "\nguards that look at the request itself: %s\n", strings.Join(x.Guards, ", "))
+	}
+	if x.Request != nil {
+		fmt.Fprint(out, "this request is ")
+		x.Request.table(out)
+	}
+	return nil
 }

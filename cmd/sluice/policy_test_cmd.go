@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-gateway/sluice/config"
-	"github.com/sluice-gateway/sluice/policy"
+	"github.com/sluice-gateway/sluice/config/suite"
 )
 
 func newPolicyTestCmd() *cobra.Command {
@@ -20,9 +20,15 @@ func newPolicyTestCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test PATH...",
 		Short: "Run suites of expected decisions against a policy",
-		Long: `Test runs suites: YAML files that name principals and say for each verb whether a
-call is to be allowed or denied. A folder stands for the files below it whose
+		Long: `Test runs suites: YAML files that name principals and say for each verb what is to
+come of a call: allow, deny, approve (a guard has it wait for people) or access (it
+is denied, and may be asked for ahead). A folder stands for the files below it whose
 names end in _test.yaml or _test.yml.
+
+Guards are asked where a test says what is in the request, in the form of a call of
+policy diff. It was made on a Monday at noon (UTC) if it does not say when. guards
+names those that deny or ask for approval, by the groups that are asked, observed the
+guards that only observe and would have done something.
 
 It exits with 0 if every case passed, with 3 if the policy or a suite has
 problems, and with 4 if a case failed.`,
@@ -37,7 +43,13 @@ problems, and with 4 if a case failed.`,
     - name: viewers look and infer
       principals: [bob]
       models: [simple, prod-llama]
-      expect: { infer: allow, load: deny }`,
+      expect: { infer: allow, load: deny }
+    - name: prompts have a length
+      principals: [bob]
+      models: [prod-llama]
+      request: { inputs: [ { name: text_input, datatype: BYTES, shape: [1], text: ["far too long"] } ] }
+      expect: { infer: deny }
+      guards: [huge-prompt]`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			paths, err := suiteFiles(args)
 			if err != nil {
@@ -88,15 +100,15 @@ func isSuite(path string) bool {
 }
 
 // runSuites runs all suites, or none if one has problems.
-func runSuites(p *loadedPolicy, paths []string) (policy.Report, error) {
-	var suites []*policy.Suite
+func runSuites(p *loadedPolicy, paths []string) (suite.Report, error) {
+	var suites []*suite.Suite
 	var all config.Problems
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		s := &policy.Suite{}
+		s := &suite.Suite{}
 		at, problems := config.Decode(path, data, s)
 		all = append(all, problems...)
 		all = append(all, at.Place("", s.Check(p.options))...)
@@ -105,14 +117,14 @@ func runSuites(p *loadedPolicy, paths []string) (policy.Report, error) {
 	if err := notCompiled(all); err != nil {
 		return nil, err
 	}
-	var report policy.Report
+	var report suite.Report
 	for i, s := range suites {
-		report = append(report, s.Run(p.Policy, paths[i]))
+		report = append(report, s.Run(p.Rules, paths[i]))
 	}
 	return report, nil
 }
 
-func writeReport(w io.Writer, report policy.Report, format string, all bool) error {
+func writeReport(w io.Writer, report suite.Report, format string, all bool) error {
 	write := func() error { return report.WriteTable(w, all) }
 	switch format {
 	case "json":

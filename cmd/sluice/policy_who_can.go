@@ -31,7 +31,7 @@ they are in.`,
 			if err != nil {
 				return err
 			}
-			holders := p.WhoCan(verb, model)
+			holders := p.Policy.WhoCan(verb, model)
 			if from.output == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(holders)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -25,32 +26,39 @@ type Recorded struct {
 		Kind    access.Kind `json:"kind"`
 		Groups  []string    `json:"groups"`
 	} `json:"principal"`
-	Verb    string `json:"verb"`
-	Model   string `json:"model"`
-	Version string `json:"version"`
+	Verb  string `json:"verb"`
+	Model string `json:"model"`
+	Content
+}
+
+// Content is what a recorded call has beside who asked for what: one form for JSON
+// and YAML.
+type Content struct {
+	Version string `json:"version" yaml:"version"`
 	// Time is when the call was made; now if not known.
-	Time     time.Time `json:"time"`
-	Client   string    `json:"client"`
-	Metadata []string  `json:"metadata"` // its keys
+	Time     time.Time `json:"time" yaml:"time"`
+	Client   string    `json:"client" yaml:"client"`
+	Metadata []string  `json:"metadata" yaml:"metadata"` // its keys
 	// Parameters are numbers, strings, truths: of an infer, a load, an unload.
-	Parameters map[string]any  `json:"parameters"`
-	Inputs     []RecordedInput `json:"inputs"`
-	Outputs    []string        `json:"outputs"`
-	// Config is the configuration that a load pushed, Files the lengths of its files.
-	Config json.RawMessage `json:"config"`
-	Files  map[string]int  `json:"files"`
+	Parameters map[string]any  `json:"parameters" yaml:"parameters"`
+	Inputs     []RecordedInput `json:"inputs" yaml:"inputs"`
+	Outputs    []string        `json:"outputs" yaml:"outputs"`
+	// Config is the configuration that a load pushed, as an object or as the text that
+	// was sent; Files the lengths of its files.
+	Config any            `json:"config" yaml:"config"`
+	Files  map[string]int `json:"files" yaml:"files"`
 	// Size is the message's length in bytes, if it was kept.
-	Size int `json:"size"`
+	Size int `json:"size" yaml:"size"`
 }
 
 // RecordedInput is an input as it was written down. Of one without its text no
 // guard can tell what it held.
 type RecordedInput struct {
-	Name         string   `json:"name"`
-	Datatype     string   `json:"datatype"`
-	Shape        []int64  `json:"shape"`
-	Text         []string `json:"text"`
-	SharedMemory bool     `json:"shared_memory"`
+	Name         string   `json:"name" yaml:"name"`
+	Datatype     string   `json:"datatype" yaml:"datatype"`
+	Shape        []int64  `json:"shape" yaml:"shape"`
+	Text         []string `json:"text" yaml:"text"`
+	SharedMemory bool     `json:"shared_memory" yaml:"shared_memory"`
 }
 
 // maxRecordedData bounds what is made up for inputs of numbers, and for files.
@@ -59,7 +67,8 @@ const maxRecordedData = 64 << 20
 // Who is the caller.
 func (c *Recorded) Who() *access.Principal {
 	p := c.Principal
-	return &access.Principal{Issuer: p.Issuer, Subject: p.Subject, Kind: p.Kind, Groups: p.Groups}
+	groups := slices.Compact(slices.Sorted(slices.Values(p.Groups)))
+	return &access.Principal{Issuer: p.Issuer, Subject: p.Subject, Kind: p.Kind, Groups: groups}
 }
 
 // Request makes the request that guards are asked about. The error says which key
@@ -133,6 +142,8 @@ func (c *Recorded) infer() (proto.Message, error) {
 			p.ParameterChoice = &inference.InferParameter_BoolParam{BoolParam: v}
 		case string:
 			p.ParameterChoice = &inference.InferParameter_StringParam{StringParam: v}
+		case int:
+			p.ParameterChoice = &inference.InferParameter_Int64Param{Int64Param: int64(v)}
 		case float64:
 			p.ParameterChoice = &inference.InferParameter_DoubleParam{DoubleParam: v}
 			if n, whole := integer(v); whole {
@@ -217,6 +228,8 @@ func (c *Recorded) control() (map[string]*inference.ModelRepositoryParameter, er
 			p.ParameterChoice = &inference.ModelRepositoryParameter_BoolParam{BoolParam: v}
 		case string:
 			p.ParameterChoice = &inference.ModelRepositoryParameter_StringParam{StringParam: v}
+		case int:
+			p.ParameterChoice = &inference.ModelRepositoryParameter_Int64Param{Int64Param: int64(v)}
 		case float64:
 			n, whole := integer(v)
 			if !whole {
@@ -228,11 +241,14 @@ func (c *Recorded) control() (map[string]*inference.ModelRepositoryParameter, er
 		}
 		all[key] = p
 	}
-	if len(c.Config) > 0 {
-		text := string(c.Config)
-		var quoted string
-		if json.Unmarshal(c.Config, &quoted) == nil {
-			text = quoted
+	if c.Config != nil {
+		text, is := c.Config.(string)
+		if !is {
+			raw, err := json.Marshal(c.Config)
+			if err != nil {
+				return nil, errors.New("config: must be an object or a text")
+			}
+			text = string(raw)
 		}
 		all[configKey] = &inference.ModelRepositoryParameter{ParameterChoice: &inference.ModelRepositoryParameter_StringParam{StringParam: text}}
 	}

@@ -1,4 +1,4 @@
-package policy
+package suite
 
 import (
 	"encoding/json"
@@ -7,32 +7,42 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sluice-gateway/sluice/access"
 )
 
-// SuiteResult is what came of one suite.
-type SuiteResult struct {
-	Name  string       `json:"name"`
-	File  string       `json:"file"`
-	Cases []CaseResult `json:"cases"`
+// Result is what came of one suite.
+type Result struct {
+	Name  string `json:"name"`
+	File  string `json:"file"`
+	Cases []Case `json:"cases"`
 }
 
-// CaseResult is what came of one principal, verb and model of a test. Want and
-// Got are "allow" or "deny".
-type CaseResult struct {
+// Case is what came of one principal, verb and model of a test.
+type Case struct {
 	Test      string `json:"test"`
 	Principal string `json:"principal"`
 	Verb      string `json:"verb"`
 	Model     string `json:"model"`
-	Want      string `json:"want"`
-	Got       string `json:"got"`
+	Want      Effect `json:"want"`
+	Got       Effect `json:"got"`
 	Rule      string `json:"rule"`
-	Passed    bool   `json:"passed"`
+	// Guards are those that decided, By the groups that are asked, Observed the guards
+	// that would have done something.
+	Guards   []string `json:"guards,omitempty"`
+	By       []string `json:"by,omitempty"`
+	Observed []string `json:"observed,omitempty"`
+	// Unasked are the guards about such a call that no request was there for.
+	Unasked []string `json:"unasked,omitempty"`
+	Passed  bool     `json:"passed"`
+
+	wanted string // in words
 }
 
 // Report is what came of all suites of a run.
-type Report []SuiteResult
+type Report []Result
 
 // Count returns how many cases there were and how many of them failed.
 func (r Report) Count() (cases, failed int) {
@@ -43,7 +53,7 @@ func (r Report) Count() (cases, failed int) {
 	return cases, failed
 }
 
-func (s *SuiteResult) count() (cases, failed int) {
+func (s *Result) count() (cases, failed int) {
 	for _, c := range s.Cases {
 		if !c.Passed {
 			failed++
@@ -70,21 +80,36 @@ func (r Report) WriteTable(w io.Writer, all bool) error {
 	return t.Flush() // which reports what any of the writes ran into
 }
 
-func (c *CaseResult) verdict() string {
+func (c *Case) verdict() string {
 	if c.Passed {
 		return "ok"
 	}
 	return "FAIL"
 }
 
-func (c *CaseResult) act() string { return strings.TrimSpace(c.Verb + " " + shownName(c.Model)) }
+func (c *Case) act() string { return strings.TrimSpace(c.Verb + " " + shownName(c.Model)) }
 
 // outcome names the rule too: it is what one wants to know of a failed case.
-func (c *CaseResult) outcome() string {
+func (c *Case) outcome() string {
+	got := described(fmt.Sprintf("%s (%s)", c.Got, c.Rule), c.By, c.Observed)
 	if c.Passed {
-		return fmt.Sprintf("%s (%s)", c.Got, c.Rule)
+		return got
 	}
-	return fmt.Sprintf("want %s, got %s (%s)", c.Want, c.Got, c.Rule)
+	if len(c.Unasked) > 0 {
+		got += "; no request, so not asked: guard " + strings.Join(c.Unasked, ", guard ")
+	}
+	return fmt.Sprintf("want %s, got %s", c.wanted, got)
+}
+
+// described is an effect, who is asked, and the guards that only observe.
+func described(effect string, by, observed []string) string {
+	if len(by) > 0 {
+		effect += ", by " + strings.Join(by, ", ")
+	}
+	if len(observed) > 0 {
+		effect += ", observed by guard " + strings.Join(observed, ", guard ")
+	}
+	return effect
 }
 
 // WriteJSON writes the report as one JSON object with stable names:
@@ -154,7 +179,8 @@ const plainName = 128
 
 // shownName leaves a plain name as it is and quotes any other.
 func shownName(s string) string {
-	if len(s) <= plainName && printable(s) {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) }
+	if len(s) <= plainName && utf8.ValidString(s) && !strings.ContainsFunc(s, odd) {
 		return s
 	}
 	return access.Quote(s)
