@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// way is a network between a log and its server that can swallow everything.
+// way is a network between a log and its server that can swallow everything, or break.
 type way struct {
 	t  *testing.T
 	l  net.Listener
@@ -17,6 +17,7 @@ type way struct {
 	gate chan struct{} // nil: open
 	open sync.WaitGroup
 	all  []net.Conn
+	left int // how many bytes it carries to the server before it breaks; 0 is for ever
 }
 
 func newWay(t *testing.T, socket string) *way {
@@ -71,6 +72,25 @@ func (w *way) unblock() {
 	}
 }
 
+// breakAfter breaks the connection that carries the byte after so many.
+func (w *way) breakAfter(bytes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left = bytes
+}
+
+// passes is how many of some bytes to the server are carried, and whether it breaks then.
+func (w *way) passes(n int) (int, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left == 0 || n < w.left {
+		w.left = max(w.left-n, 0)
+		return n, false
+	}
+	n, w.left = w.left, 0
+	return n, true
+}
+
 func (w *way) wait() {
 	w.mu.Lock()
 	gate := w.gate
@@ -90,6 +110,7 @@ func (w *way) carry(c net.Conn) {
 	w.all = append(w.all, c, s)
 	w.mu.Unlock()
 	both := func(to, from net.Conn) {
+		broken := false
 		defer func() { _, _ = to.Close(), from.Close() }()
 		buf := make([]byte, 32<<10)
 		for {
@@ -97,7 +118,10 @@ func (w *way) carry(c net.Conn) {
 			if w.wait(); err != nil {
 				return
 			}
-			if _, err := to.Write(buf[:n]); err != nil {
+			if to == s {
+				n, broken = w.passes(n)
+			}
+			if _, err := to.Write(buf[:n]); err != nil || broken {
 				return
 			}
 		}
