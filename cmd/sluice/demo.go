@@ -35,10 +35,12 @@ Whoever reaches the issuer is alice: the demo listens on loopback only.`,
   sluice demo --backend triton=127.0.0.1:9001`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var flush func()
 			var err error
-			if o.Logger, err = log.logger(cmd.ErrOrStderr()); err != nil {
+			if o.Logger, flush, err = log.logger(cmd.ErrOrStderr()); err != nil {
 				return err
 			}
+			defer flush()
 			if o.Backend, err = demoBackend(backend); err != nil {
 				return err
 			}

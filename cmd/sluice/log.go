@@ -17,18 +17,19 @@ func (f *logFlags) add(cmd *cobra.Command, format string) {
 	cmd.Flags().StringVar(&f.level, "log-level", "info", "debug, info (calls), warn (refusals) or error")
 }
 
-// logger writes to w; unknown words are errors.
-func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) {
+// logger writes to w, at the latest when it is flushed; unknown words are errors.
+func (f *logFlags) logger(w io.Writer) (log *slog.Logger, flush func(), err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, usage("--log-level %q: use debug, info, warn or error", f.level)
+		return nil, nil, usage("--log-level %q: use debug, info, warn or error", f.level)
 	}
 	opts := &slog.HandlerOptions{Level: level}
+	to := &lines{w: w}
 	switch f.format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(slog.NewJSONHandler(to, opts)), to.flush, nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(slog.NewTextHandler(to, opts)), to.flush, nil
 	}
-	return nil, usage("--log-format %q: use json or text", f.format)
+	return nil, nil, usage("--log-format %q: use json or text", f.format)
 }

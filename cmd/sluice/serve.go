@@ -20,14 +20,16 @@ func newServeCmd() *cobra.Command {
 server.shutdown_grace to end. The configuration and the policy files are read
 again when they change and on SIGHUP: as a whole, or not at all.
 
-One line for each call and refusal goes to standard error.`,
+One line for each call and refusal goes to standard error, a hundredth of a second
+later at most.`,
 		Example: `  sluice serve --config sluice.yaml`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := log.logger(cmd.ErrOrStderr())
+			logger, flush, err := log.logger(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
+			defer flush()
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
