@@ -50,6 +50,8 @@ const (
 	ReasonSequences        = "SEQUENCES_LIVE"
 	ReasonUnsupported      = "UNSUPPORTED_BY_BACKEND"
 	ReasonUnknownRPC       = "UNKNOWN_RPC"
+	ReasonCrossSite        = "CROSS_SITE"
+	ReasonHandshake        = "TLS_HANDSHAKE"
 	ReasonMasking          = "MASKING_REFUSES"
 	ReasonBlocked          = "BLOCKED_BY_MASKING"
 	ReasonDetectorAway     = "DETECTOR_UNAVAILABLE"

@@ -46,22 +46,23 @@ func newExchange(d *Door, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{ResponseWriter: w, door: d, http: r, control: http.NewResponseController(w)}
 	x.caller = inprocess.Caller{
 		Peer: peerOf(r), Metadata: metadataOf(r.Header), Interrupt: x.interrupt,
-		Door: &access.Door{Name: doorName, Opened: x.opened},
+		Door: &access.Door{Name: DoorName, Opened: x.opened},
 	}
 	_ = x.control.SetWriteDeadline(time.Time{})
 	return x
 }
 
-// doorName is what records call the door.
-const doorName = "rest"
+// DoorName is what records call the door.
+const DoorName = "rest"
 
-// requestID is the header that carries the call's id, which the log has too.
-const requestID = "X-Request-Id"
+// RequestID is the header that carries the call's id, which the log has too. An
+// answer without it was given before there was a call.
+const RequestID = "X-Request-Id"
 
 // opened hears of the call that the chain has made.
 func (x *exchange) opened(call *access.Call) {
 	x.call = call
-	x.Header().Set(requestID, call.ID)
+	x.Header().Set(RequestID, call.ID)
 }
 
 // request is what the mux gets: no header, query or body of the caller's, so

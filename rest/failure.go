@@ -42,6 +42,9 @@ const reasonHeader = "Sluice-Reason"
 // refuse makes what reading a body failed with an error of the chain's, and
 // remembers what Triton answers to it.
 func (x *exchange) refuse(err error) error {
+	if x.call != nil && !x.call.Stream && x.call.Model == "" {
+		x.call.Verb, x.call.Model = About(x.http) // policy gets to see no message that would say so
+	}
 	var wrong *dialect.Error
 	if errors.As(err, &wrong) {
 		x.failed = wrong

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/access"
 )
 
 // route is where a request's path leads.
@@ -50,6 +52,22 @@ func routeOf(path, method string) (route, bool) {
 		return route{}, false
 	}
 	return route{path: modelsPrefix + strings.Join(segments, slash) + tail, aside: aside}, true
+}
+
+// About is what a request's path says of the call that it would be: the verb where
+// the path is of inference, and the model if it could be one's name.
+func About(r *http.Request) (verb access.Verb, model string) {
+	to, ok := routeOf(r.URL.EscapedPath(), r.Method)
+	rest, named := strings.CutPrefix(to.path, modelsPrefix)
+	segment, action, _ := strings.Cut(rest, "/")
+	model = modelName(segment)
+	if !ok || !named || segment == "stats" || access.CheckModelName(model) != nil {
+		return access.None, ""
+	}
+	if inferences[action[strings.LastIndexByte(action, '/')+1:]] != nil {
+		verb = access.Infer
+	}
+	return verb, model
 }
 
 // slash is how a slash within a model's name is written in a path.

@@ -54,13 +54,14 @@ func (s *Server) newConsole(tlsConfig *tls.Config, chain *interceptors.Chain, do
 	if err != nil {
 		return nil, err
 	}
-	c := &console{rest: rest, grpc: s.consoleGRPC(chain, descs), slack: s.slackHandler(handlers)}
+	c := &console{rest: rest, grpc: s.consoleGRPC(chain, descs), slack: s.slackHandler(handlers, chain)}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
 	c.http = &http.Server{
-		Handler: restadmin.SameSite(http.HandlerFunc(c.serve)), TLSConfig: tlsConfig.Clone(), Protocols: protocols,
+		Handler:   witnessed(chain, restadmin.DoorName, restadmin.SameSite(http.HandlerFunc(c.serve))),
+		TLSConfig: tlsConfig.Clone(), Protocols: protocols, ConnState: handshakes(chain, restadmin.DoorName),
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: consoleStreams, SendPingTimeout: pingIdle, PingTimeout: pingTimeout,
@@ -121,7 +122,11 @@ func isGRPC(contentType string) bool {
 func (c *console) serveGRPC(w http.ResponseWriter, r *http.Request) {
 	out := &patientWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	body := &patientBody{asked: make(chan struct{}), closed: make(chan struct{}), from: http.MaxBytesReader(nil, r.Body, consoleBody), control: out.control}
-	ctx := access.WithDoor(r.Context(), &access.Door{Name: restadmin.DoorName})
+	door := &access.Door{Name: restadmin.DoorName}
+	if v, ok := w.(*visit); ok {
+		door.Opened = v.opened
+	}
+	ctx := access.WithDoor(r.Context(), door)
 	r = r.WithContext(context.WithValue(ctx, bodyKey{}, body))
 	r.Body = body
 	c.grpc.ServeHTTP(out, r)

@@ -19,7 +19,6 @@ import (
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
 	"github.com/sluice-gateway/sluice/interceptors"
-	"github.com/sluice-gateway/sluice/interceptors/telemetry"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -61,12 +60,12 @@ func (s *Server) grpcServer(tlsConfig *tls.Config, chain *interceptors.Chain) *g
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true),
-		grpc.InTapHandle(telemetry.Tap),
+		grpc.InTapHandle(witnessTap(chain)),
 		grpc.NumStreamWorkers(workers),
 		grpc.UnknownServiceHandler(chain.Stream(unknown, refuseUnknown)),
 	}
 	if tlsConfig != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(tlsConfig)))
+		opts = append(opts, grpc.Creds(&witnessTLS{credentials.NewTLS(tlsConfig), chain}))
 	}
 	if s.opts.Buffers != nil {
 		opts = append(opts, experimental.BufferPool(s.opts.Buffers))

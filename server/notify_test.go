@@ -71,20 +71,20 @@ func (s *slackDesk) log() *auditlog.Log {
 	return l
 }
 
-func openSlackDesk(t *testing.T) *slackDesk {
+func openSlackDesk(t *testing.T, more ...func(*setup)) *slackDesk {
 	t.Helper()
 	s := &slackDesk{mail: openMailbox(t)}
 	t.Setenv("SLUICE_TEST_SLACK", s.mail.URL+"/slack")
 	t.Setenv("SLUICE_TEST_SIGNING", "hunter3")
 	path := filepath.Join(t.TempDir(), "sluice.db")
-	s.desk = openDesk(t, func(c *setup) {
+	s.desk = openDesk(t, append([]func(*setup){func(c *setup) {
 		_, after, _ := strings.Cut(c.extra, "\n") // less its store
 		c.extra = fmt.Sprintf("store: { sqlite: %q }\n", path) + after + `
 notify:
   - { name: hook, webhook: { url: "` + s.mail.URL + `/hook", secret: "${SLUICE_TEST_SIGNING}" } }
   - { name: ops, slack: { url: "${SLUICE_TEST_SLACK}", signing_secret: "${SLUICE_TEST_SIGNING}" }, events: [requested], page: "https://sluice.example" }
 `
-	})
+	}}, more...)...)
 	kept, err := sqlite.Open(t.Context(), path) // as another process would
 	if err != nil {
 		t.Fatal(err)

@@ -32,9 +32,11 @@ type rawAnswer struct {
 	code   http2.ErrCode
 }
 
-func (g *gateway) rawClient(t *testing.T) *rawClient {
+func (g *gateway) rawClient(t *testing.T) *rawClient { return rawClientOf(t, g.Address) }
+
+func rawClientOf(t *testing.T, address string) *rawClient {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.Address)
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +128,9 @@ func (c *rawClient) answer(stream uint32) *rawAnswer {
 				return a
 			}
 		case *http2.DataFrame:
-			a.data = append(a.data, f.Data()...)
+			if a.data = append(a.data, f.Data()...); f.StreamID == stream && f.StreamEnded() {
+				return a
+			}
 		case *http2.MetaHeadersFrame:
 			if f.StreamID != stream {
 				continue

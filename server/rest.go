@@ -58,13 +58,14 @@ func (s *Server) modelConfig(ctx context.Context, call *access.Call, model, vers
 
 // restServer serves the door over HTTP/1.1 and HTTP/2, the latter without TLS
 // too for clients that begin with it (h2c).
-func (s *Server) restServer(door *rest.Door, tlsConfig *tls.Config) *http.Server {
+func (s *Server) restServer(door *rest.Door, tlsConfig *tls.Config, chain *interceptors.Chain) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(tlsConfig == nil)
 	return &http.Server{
-		Handler: door, TLSConfig: tlsConfig.Clone(), Protocols: protocols,
+		Handler: witnessed(chain, rest.DoorName, door), TLSConfig: tlsConfig.Clone(), Protocols: protocols,
+		ConnState:         handshakes(chain, rest.DoorName),
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return access.WithPeer(ctx, c.RemoteAddr()) },
 		ReadHeaderTimeout: restHeaderTime, IdleTimeout: restIdle, MaxHeaderBytes: restHeaders,
 		HTTP2: &http.HTTP2Config{

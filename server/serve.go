@@ -17,6 +17,7 @@ import (
 
 	replicas "github.com/sluice-gateway/sluice/backends/pool"
 	"github.com/sluice-gateway/sluice/config/tlsfiles"
+	"github.com/sluice-gateway/sluice/interceptors"
 )
 
 const (
@@ -73,7 +74,7 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	s.announce(ctx, open)
 	if open.metrics != nil {
-		group.Go(func() error { return s.serveMetrics(ctx, open.metrics) })
+		group.Go(func() error { return s.serveMetrics(ctx, open.metrics, chain) })
 	}
 	if open.grpc != nil {
 		g := s.grpcServer(tlsConfig, chain)
@@ -81,7 +82,7 @@ func (s *Server) serve(ctx context.Context) error {
 		group.Go(func() error { s.stopGRPC(ctx, g); return nil })
 	}
 	if open.rest != nil {
-		h := s.restServer(restDoor, tlsConfig)
+		h := s.restServer(restDoor, tlsConfig, chain)
 		group.Go(func() error { return s.serveREST(ctx, s.gate.Listener(open.rest), restDoor, h) })
 	}
 	if open.console != nil {
@@ -160,13 +161,13 @@ func (s *Server) stopGRPC(ctx context.Context, g *grpc.Server) {
 	}
 }
 
-func (s *Server) serveMetrics(ctx context.Context, l net.Listener) error {
+func (s *Server) serveMetrics(ctx context.Context, l net.Listener, chain *interceptors.Chain) error {
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBackendMetrics(func() []*replicas.Pool { return s.state.Load().pool.open }))
 	handler := promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Timeout: scrapeTimeout})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", handler)
 	mux.Handle("GET /metrics/", handler)
-	h := &http.Server{Handler: mux, ReadHeaderTimeout: scrapeTimeout, ReadTimeout: scrapeTimeout, WriteTimeout: 2 * scrapeTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	h := &http.Server{Handler: witnessed(chain, metricsDoor, mux), ReadHeaderTimeout: scrapeTimeout, ReadTimeout: scrapeTimeout, WriteTimeout: 2 * scrapeTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()

@@ -3,21 +3,22 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/access"
-	"github.com/sluice-gateway/sluice/audit"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/identity"
-	"github.com/sluice-gateway/sluice/interceptors/telemetry"
+	"github.com/sluice-gateway/sluice/interceptors"
+	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/notify/slack"
 	"github.com/sluice-gateway/sluice/rest/inprocess"
 )
@@ -72,12 +73,12 @@ func (v *vouchers) vouch(who *access.Principal) (token string, end func()) {
 
 // slackHandler answers the buttons of Slack by calls of sluice.v1; nil without a
 // store.
-func (s *Server) slackHandler(handlers map[string]grpc.StreamHandler) http.Handler {
+func (s *Server) slackHandler(handlers map[string]grpc.StreamHandler, chain *interceptors.Chain) http.Handler {
 	if s.notifying == nil {
 		return nil
 	}
 	client := pb.NewApprovalServiceClient(inprocess.New(handlers))
-	return s.signedOnly(slack.NewHandler(slack.Options{
+	return slack.NewHandler(slack.Options{
 		Apps: s.slackApps, Links: s.notifying.links, Client: s.notifying.client, Logger: s.log,
 		Decide: func(ctx context.Context, who *access.Principal, request string, approve bool) error {
 			token, end := s.vouchers.vouch(who)
@@ -93,43 +94,25 @@ func (s *Server) slackHandler(handlers map[string]grpc.StreamHandler) http.Handl
 			}
 			return shown(err)
 		},
-	}))
-}
-
-// signedOnly records presses that Slack has not signed: whoever sends them tries to be
-// somebody, as with a bad token.
-func (s *Server) signedOnly(next http.Handler) http.Handler {
-	if s.audit == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, out := time.Now(), &codeWriter{ResponseWriter: w}
-		next.ServeHTTP(out, r)
-		if out.code != http.StatusUnauthorized {
-			return
-		}
-		proxies := telemetry.Proxies(s.state.Load().cfg.Server.TrustedProxies)
-		s.audit.Stranger(&audit.Record{
-			Kind: audit.KindLoginFailed, Time: began, Duration: time.Since(began), Peer: proxies.Client(access.PeerFrom(r.Context()), r.Header.Values("X-Forwarded-For")),
-			Door: slackDoor, Verdict: audit.Denied, Status: uint32(codes.Unauthenticated), Reason: access.ReasonTokenInvalid,
-		})
+		Refused: func(ctx context.Context, who notify.Outsider, request string, err error) {
+			refusePress(ctx, chain, who, request, err)
+		},
 	})
 }
 
-// codeWriter remembers the status that is answered with.
-type codeWriter struct {
-	http.ResponseWriter
-	code int
+// refusePress records a press by somebody who is known to Slack alone.
+func refusePress(ctx context.Context, chain *interceptors.Chain, who notify.Outsider, request string, err error) {
+	why := &access.Error{Kind: access.Unauthenticated, Reason: access.ReasonTokenMissing}
+	if !errors.Is(err, notify.ErrNoLink) {
+		why = &access.Error{Kind: access.Unavailable, Reason: access.ReasonStoreAway, Cause: err}
+	}
+	inner := access.WithDoor(context.Background(), &access.Door{Name: slackDoor})
+	inner = peer.NewContext(inner, &peer.Peer{Addr: access.PeerFrom(ctx)})
+	chain.Refuse(inner, unknown, func(call *access.Call) {
+		call.Verb, call.Object = access.Approve, request
+		call.Detail = "Slack's user " + who.User + " of " + who.Team
+	}, why)
 }
-
-// WriteHeader is http.ResponseWriter's.
-func (w *codeWriter) WriteHeader(code int) {
-	w.code = code
-	w.ResponseWriter.WriteHeader(code)
-}
-
-// Unwrap lets http.ResponseController find what the writer can do.
-func (w *codeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // shown makes of what the chain answers something that may be shown: all that it
 // says to callers may be.

@@ -142,7 +142,7 @@ func (r *Recorder) put(ctx context.Context, call *access.Call, record *audit.Rec
 // fill writes what is known of a call.
 func fill(record *audit.Record, call *access.Call) {
 	record.Kind, record.Time = audit.KindCall, call.Opened
-	if call.Verb >= access.Approve || call.Verb == access.None && (call.Door == "admin" || call.Door == "slack") && !probes[call.RPC] {
+	if call.Verb >= access.Approve || call.Verb == access.None && call.Principal != nil && (call.Door == "admin" || call.Door == "slack") && !probes[call.RPC] {
 		record.Kind = audit.KindAdmin
 	}
 	who(record, call)

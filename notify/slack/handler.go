@@ -49,6 +49,9 @@ type Options struct {
 	// each caller, that nobody has ended him meanwhile too. An access.Error of its is
 	// shown to him.
 	Decide func(ctx context.Context, who *access.Principal, request string, approve bool) error
+	// Refused, if set, hears of a press that nobody was asked to decide on: who pressed
+	// is not linked ([notify.ErrNoLink]), or that can't be found out.
+	Refused func(ctx context.Context, who notify.Outsider, request string, err error)
 	// Client posts answers; ResponseHost is where to, hooks.slack.com if empty.
 	Client       *http.Client
 	ResponseHost string
@@ -196,6 +199,9 @@ func (h *Handler) press(ctx context.Context, app App, p pressed) string {
 	action := p.Actions[0]
 	approve := action.ID == actionApprove
 	principal, err := h.o.Links.Find(ctx, who)
+	if err != nil && h.o.Refused != nil {
+		h.o.Refused(ctx, who, action.Value, err)
+	}
 	if errors.Is(err, notify.ErrNoLink) {
 		return h.unlinked(ctx, app, who)
 	}

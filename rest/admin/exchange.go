@@ -17,8 +17,6 @@ const (
 	writeTime = 60 * time.Second
 	// restTime is how long the server reads on what a refused request goes on sending.
 	restTime = 5 * time.Second
-	// requestID is the header that carries the call's id, which the record has too.
-	requestID = "X-Request-Id"
 )
 
 // exchange is one request and its answer.
@@ -35,7 +33,7 @@ func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{ResponseWriter: w, http: r, control: http.NewResponseController(w)}
 	x.caller = rest.Caller{
 		Peer: rest.PeerOf(r), Metadata: rest.MetadataOf(r.Header), Interrupt: x.interrupt,
-		Door: &access.Door{Name: DoorName, Opened: func(call *access.Call) { x.Header().Set(requestID, call.ID) }},
+		Door: &access.Door{Name: DoorName, Opened: func(call *access.Call) { x.Header().Set(rest.RequestID, call.ID) }},
 	}
 	return x
 }
