@@ -8,5 +8,5 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	audittest.Run(t, func(*testing.T) audit.Log { return new(audittest.Memory) })
+	audittest.Run(t, func(*testing.T) audit.Log { return new(audittest.Memory) }, nil)
 }

@@ -15,11 +15,14 @@ import (
 // Replica is the log that the suite writes.
 const Replica = "sluice/suite"
 
-// Run tries a log by its contract. open opens an empty one.
-func Run(t *testing.T, open func(t *testing.T) audit.Log) {
+// Run tries a log by its contract. open opens an empty one; harm makes what is kept of
+// a record unreadable, with those that are kept as one with it, and is nil for a log of
+// which nothing can be. It gives the first of them and the last.
+func Run(t *testing.T, open func(t *testing.T) audit.Log, harm func(t *testing.T, l audit.Log, seq uint64) (first, last uint64)) {
 	for name, test := range map[string]func(t *testing.T, l audit.Log){
 		"order": order, "queries": queries, "cursors": cursors, "repeats": repeats, "tree": tree,
 		"pruning": pruning, "payloads": payloads, "marks": marks, "clocks that step": clocks,
+		"damage": func(t *testing.T, l audit.Log) { damage(t, l, harm) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := open(t)

@@ -1,6 +1,9 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+	"database/sql"
+)
 
 // Exec runs a statement on the writing connection, for tests that break it.
 func (l *Log) Exec(ctx context.Context, query string) error {
@@ -16,4 +19,9 @@ func (l *Log) Synchronous(ctx context.Context) (level int, err error) {
 	defer l.mu.Unlock()
 	err = l.conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&level)
 	return level, err
+}
+
+// Row reads one.
+func (l *Log) Row(ctx context.Context, query string, args ...any) *sql.Row {
+	return l.read.QueryRowContext(ctx, query, args...)
 }

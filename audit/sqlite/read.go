@@ -234,8 +234,12 @@ func (l *Log) Stats(ctx context.Context) (s audit.Stats, err error) {
 	if err := l.read.QueryRowContext(ctx, query).Scan(&s.Records, &s.Payloads, &s.Bytes); err != nil {
 		return s, err
 	}
+	var past audit.Damage
 	for _, oldest := range []bool{true, false} {
 		for found, err := range l.Search(ctx, audit.Query{Oldest: oldest, Limit: 1}) {
+			if past.Take(err) {
+				continue
+			}
 			if err != nil {
 				return s, err
 			}
