@@ -28,6 +28,7 @@ type journal struct {
 	tree    merkle.Tree
 	signed  audit.Checkpoint
 	broken  int // the search fails there; 0 never
+	read    int // how many leaves were
 }
 
 func newJournal(t testing.TB, n int) *journal {
@@ -86,7 +87,7 @@ func (j *journal) States(context.Context) ([]audit.State, error) {
 func (j *journal) Leaves(_ context.Context, _ string, from uint64) iter.Seq2[[][32]byte, error] {
 	return func(yield func([][32]byte, error) bool) {
 		for _, e := range j.entries[from:] {
-			if !yield([][32]byte{e.Leaf}, nil) {
+			if j.read++; !yield([][32]byte{e.Leaf}, nil) {
 				return
 			}
 		}

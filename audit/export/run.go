@@ -11,9 +11,11 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/audit"
+	"github.com/sluice-gateway/sluice/audit/merkle"
 )
 
 // Source is where records come from: a log, or who asks one for us.
@@ -98,12 +100,18 @@ func begin(ctx context.Context, o *Options) (m *Manifest, done bool, err error) 
 			return nil, false, err
 		}
 		for _, s := range states {
-			if m.Query.Replica == "" || m.Query.Replica == s.Replica {
+			if m.Query.Replica == "" || m.Query.Replica == s.Replica || tellsOf(s.Last, m.Query.Replica) {
 				m.Logs = append(m.Logs, Signed{s.Replica, s.Last.Size, string(s.Last.Note)})
 			}
 		}
 	}
 	return m, false, save(ctx, o.Target, stateName, m)
+}
+
+// tellsOf says whether a checkpoint is of who pruned another log.
+func tellsOf(c audit.Checkpoint, replica string) bool {
+	s, err := merkle.Unsigned(c.Note)
+	return err == nil && slices.ContainsFunc(s.Pruned, func(p merkle.Pruned) bool { return p.Origin == replica })
 }
 
 func read(ctx context.Context, t Target, name string) (m *Manifest, b []byte, err error) {

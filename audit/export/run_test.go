@@ -3,6 +3,7 @@ package export_test
 import (
 	"context"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/export"
+	"github.com/sluice-gateway/sluice/audit/merkle"
 )
 
 // files reads a folder.
@@ -278,5 +280,91 @@ func TestFolderKeepsToItself(t *testing.T) {
 	b, _ := io.ReadAll(r)
 	if r.Close() != nil || string(b) != "x" {
 		t.Errorf("read %q", b)
+	}
+}
+
+// TestAnExportReadsHashesTwice, however many parts it has: once to know the tree, and once
+// beside its records.
+func TestAnExportReadsHashesTwice(t *testing.T) {
+	const size, block = 9000, 4096
+	j := newJournal(t, size)
+	for _, part := range []int{size, 1000, 90} {
+		j.read = 0
+		dir := t.TempDir()
+		m, _ := exported(t, j, dir, func(o *export.Options) { o.PartRecords = part })
+		if len(m.Parts) != size/part || j.read > 2*size+2*block {
+			t.Errorf("%d parts: %d hashes were read of %d", len(m.Parts), j.read, size)
+		}
+		if part > 90 {
+			continue
+		}
+		if report, err := export.Verify(t.Context(), export.Folder(dir), j.key.Public()); err != nil || !report.OK() {
+			t.Errorf("%+v, %v", report, err)
+		}
+	}
+}
+
+// several are logs of several replicas.
+type several []*journal
+
+func (s several) Search(ctx context.Context, q audit.Query) iter.Seq2[audit.Found, error] {
+	return s[0].Search(ctx, q)
+}
+
+func (s several) States(ctx context.Context) (all []audit.State, err error) {
+	for _, j := range s {
+		states, _ := j.States(ctx)
+		all = append(all, states...)
+	}
+	return all, nil
+}
+
+func (s several) Leaves(ctx context.Context, replica string, from uint64) iter.Seq2[[][32]byte, error] {
+	i := slices.IndexFunc(s, func(j *journal) bool { return j.key.Origin() == replica })
+	return s[i].Leaves(ctx, replica, from)
+}
+
+func (s several) Checkpoints(ctx context.Context, replica string, size uint64) iter.Seq2[audit.Checkpoint, error] {
+	return s[0].Checkpoints(ctx, replica, size)
+}
+
+// TestPrunedByAnother: what is missing of a log whose replica is gone was pruned, if the
+// checkpoint of another's says so; nobody else's word counts.
+func TestPrunedByAnother(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, says int
+		forged     bool
+		want       string
+	}{
+		"some":                  {5, 5, false, ""},
+		"all":                   {25, 25, false, ""},
+		"less is said":          {5, 4, false, "begins with record 5"},
+		"less than all":         {25, 24, false, "has none"},
+		"by who has no key":     {5, 5, true, "checkpoint"},
+		"all by who has no key": {25, 25, true, "checkpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gone, other, stranger := newJournal(t, 25), newJournal(t, 3), newJournal(t, 0)
+			s := merkle.Statement{Size: other.tree.Size(), Root: other.tree.Root(), Time: began, Pruned: []merkle.Pruned{{Origin: gone.key.Origin(), To: uint64(tt.says)}}}
+			signer := other.key
+			if tt.forged {
+				signer = stranger.key
+			}
+			note, err := signer.Sign(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other.signed.Note = note
+			rest := *gone
+			rest.entries = gone.entries[tt.from:]
+			dir := t.TempDir()
+			exported(t, gone, dir, func(o *export.Options) {
+				o.Source, o.Tree, o.Query = &rest, several{gone, other}, audit.Query{Replica: gone.key.Origin()}
+			})
+			report, err := export.Verify(t.Context(), export.Folder(dir), gone.key.Public(), other.key.Public())
+			if err != nil || report.OK() != (tt.want == "") || !strings.Contains(strings.Join(report.Problems, "\n"), tt.want) {
+				t.Errorf("%+v, %v, want %q", report, err, tt.want)
+			}
+		})
 	}
 }

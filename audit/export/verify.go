@@ -85,7 +85,8 @@ type verifier struct {
 	manifest *Manifest
 	logs     map[string]merkle.Statement
 	// Of each log, where it is exported whole: which record has to come, which came
-	// first, and how far the log itself says that it was pruned.
+	// first, and how far it was pruned, as the log itself says, or the checkpoint of
+	// another's who did it.
 	next, first, pruned map[string]uint64
 }
 
@@ -108,6 +109,9 @@ func (v *verifier) statements(public []string) {
 		}
 		v.logs[l.Replica] = s
 		v.Logs = append(v.Logs, s)
+		for _, p := range s.Pruned {
+			v.pruned[p.Origin] = max(v.pruned[p.Origin], p.To)
+		}
 	}
 }
 
@@ -243,6 +247,7 @@ func (v *verifier) ends() {
 		}
 		next, begun := v.next[s.Origin]
 		switch first := v.first[s.Origin]; {
+		case !begun && v.pruned[s.Origin] >= s.Size: // its replica is gone, and all that it had
 		case !begun:
 			v.problem("log %s: %d records were signed, and the export has none", s.Origin, s.Size)
 		case next < s.Size:
