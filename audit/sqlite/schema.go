@@ -12,6 +12,8 @@ import (
 // version is the schema's, kept in the file's user_version.
 const version = 2
 
+// The tables. That of payloads has rows apart from its keys: of a table WITHOUT ROWID, a
+// search would read each row on its way that is longer than a page has room for.
 const schema = `
 CREATE TABLE state (
 	id INTEGER PRIMARY KEY CHECK (id = 1), replica TEXT NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL, back INTEGER NOT NULL);
@@ -26,7 +28,7 @@ CREATE TABLE term (
 	span INTEGER NOT NULL, key INTEGER NOT NULL, first INTEGER NOT NULL, at BLOB NOT NULL, PRIMARY KEY (span, key, first)) WITHOUT ROWID;
 CREATE TABLE leaf (first INTEGER PRIMARY KEY, n INTEGER NOT NULL, leaves BLOB NOT NULL);
 CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, root BLOB NOT NULL, time INTEGER NOT NULL, note BLOB NOT NULL);
-CREATE TABLE payload (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE payload (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL, body BLOB NOT NULL);
 CREATE INDEX payload_seq ON payload (seq);
 CREATE INDEX payload_key ON payload (key);
 CREATE TABLE datakey (id TEXT PRIMARY KEY, sealed BLOB NOT NULL);
