@@ -15,6 +15,9 @@ type Need struct {
 	// Along are models that the call takes with it and that the guard is about: an
 	// approval is for these, and for no further ones.
 	Along []string
+	// Metadata is what the guard's condition names of the call's metadata, nil values
+	// where it has none of that key: an approval of the call is for these.
+	Metadata map[string][]string
 }
 
 // Mode is what a call does while it is not approved yet.

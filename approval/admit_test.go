@@ -49,20 +49,31 @@ func TestAGrantIsForWhatWasAskedAlone(t *testing.T) {
 		return a
 	}
 	model := func(tt *access.Terms) { tt.Scope = access.ScopeModel }
+	mode := func(values ...string) *approval.Ask {
+		return with(func(a *approval.Ask) { a.Needs[0].Metadata = map[string][]string{"x-mode": values} })
+	}
 	for name, c := range map[string]struct {
 		first, second *approval.Ask
 		passes        bool
 	}{
-		"the same":                {unload(), unload(), true},
-		"another reason":          {unload(), with(func(a *approval.Ask) { a.Reason = "x" }), true},
-		"other content":           {unload(), with(func(a *approval.Ask) { a.Digest[0]++ }), false},
-		"another model":           {unload(), with(func(a *approval.Ask) { a.Model = "prod-other" }), false},
-		"another version":         {unload(), with(func(a *approval.Ask) { a.Version = "2" }), false},
-		"another backend":         {unload(), with(func(a *approval.Ask) { a.Backend = "cpu" }), false},
-		"another verb":            {unload(), with(func(a *approval.Ask) { a.Verb = access.Load }), false},
-		"another principal":       {unload(), with(func(a *approval.Ask) { a.Principal = eve }), false},
-		"the guard says other":    {unload(), with(func(a *approval.Ask) { a.Needs[0].Definition[0]++ }), false},
-		"another guard":           {unload(), with(func(a *approval.Ask) { a.Needs[0].Guard = "second" }), false},
+		"the same":              {unload(), unload(), true},
+		"another reason":        {unload(), with(func(a *approval.Ask) { a.Reason = "x" }), true},
+		"other content":         {unload(), with(func(a *approval.Ask) { a.Digest[0]++ }), false},
+		"another model":         {unload(), with(func(a *approval.Ask) { a.Model = "prod-other" }), false},
+		"another version":       {unload(), with(func(a *approval.Ask) { a.Version = "2" }), false},
+		"another backend":       {unload(), with(func(a *approval.Ask) { a.Backend = "cpu" }), false},
+		"another verb":          {unload(), with(func(a *approval.Ask) { a.Verb = access.Load }), false},
+		"another principal":     {unload(), with(func(a *approval.Ask) { a.Principal = eve }), false},
+		"the guard says other":  {unload(), with(func(a *approval.Ask) { a.Needs[0].Definition[0]++ }), false},
+		"another guard":         {unload(), with(func(a *approval.Ask) { a.Needs[0].Guard = "second" }), false},
+		"the same metadata":     {mode("a", "b"), mode("a", "b"), true},
+		"other metadata":        {mode("a", "b"), mode("a", "c"), false},
+		"metadata in one":       {mode("a", "b"), mode("ab"), false},
+		"no metadata any more":  {mode("a"), mode(), false},
+		"metadata named by now": {unload(), mode(), false},
+		"scope model, other metadata": {unload(model), with(func(a *approval.Ask) {
+			a.Needs[0].Metadata, a.Needs[0].Terms.Scope = map[string][]string{"x-mode": {"b"}}, access.ScopeModel
+		}), true},
 		"scope model, other text": {unload(model), with(func(a *approval.Ask) { a.Digest[0]++; a.Needs[0].Terms.Scope = access.ScopeModel }), true},
 		"scope model, other model": {unload(model), with(func(a *approval.Ask) {
 			a.Model = "prod-other"

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"maps"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -92,8 +93,21 @@ func (a *Ask) key(n *access.Need) key {
 	} else {
 		d.text(string(access.ScopeCall))
 		d.bytes(a.Digest[:])
+		d.metadata(n.Metadata)
 	}
 	return d.sum()
+}
+
+// metadata hashes what a guard names of a call's metadata; nothing where it names none.
+func (d *digester) metadata(all map[string][]string) {
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		d.text("metadata")
+		d.text(key)
+		d.number(uint64(len(all[key])))
+		for _, value := range all[key] {
+			d.text(value)
+		}
+	}
 }
 
 // aheadKey is the key of what is asked for ahead: the same question again has

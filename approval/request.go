@@ -44,6 +44,7 @@ func (e *Engine) request(ctx context.Context, a *Ask, m missing) (*Request, erro
 	found, err := e.ask(ctx, r, granted, func() *access.Error {
 		if t.Scope != access.ScopeModel && a.Show != nil {
 			r.Covers = a.Show()
+			r.Covers.metadata(m.need.Metadata)
 			if refused := r.Covers.check(r.Verb, r.Model); refused != nil {
 				return refused
 			}

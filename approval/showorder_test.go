@@ -23,3 +23,20 @@ func TestWhatALoadPushesIsShownBeforeAllElse(t *testing.T) {
 		t.Errorf("shown are %+v and %d more", s.Parts[:2], s.More)
 	}
 }
+
+// TestWhatAGuardNamesOfTheMetadataIsShown, without values: they may be credentials.
+func TestWhatAGuardNamesOfTheMetadataIsShown(t *testing.T) {
+	bubble(t, func(r *rig) {
+		a := unload()
+		a.Needs[0].Metadata = map[string][]string{"x-mode": {"fast", "loud"}, "x-none": nil}
+		a.Show = func() *approval.Summary { return approval.ShowControl(&pb.RepositoryModelUnloadRequest{}, nil) }
+		r.admit(a)
+		covers := r.pending().Covers
+		if p := part(t, covers, "x-mode"); p.Type != "metadata" || p.Bytes != 10 || p.SHA256 != hash("fast, loud") || p.Text != "" {
+			t.Errorf("shown as %+v", p)
+		}
+		if p := part(t, covers, "x-none"); p.Type != "no metadata" || p.SHA256 != "" {
+			t.Errorf("shown as %+v", p)
+		}
+	})
+}

@@ -3,6 +3,9 @@ package approval
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
 )
@@ -15,6 +18,20 @@ type Summary struct {
 	Parts []Part `json:"parts,omitempty"`
 	// More is how many parts are left out; where there are any, nobody is asked.
 	More int `json:"more,omitempty"`
+}
+
+// metadata shows what a guard names of a call's metadata, without the values: they may
+// be credentials.
+func (s *Summary) metadata(all map[string][]string) {
+	w := summary{Summary: *s}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		p := Part{Kind: PartParameter, Name: key, Type: "no metadata"}
+		if values := strings.Join(all[key], ", "); len(all[key]) > 0 {
+			p.Type, p.Bytes, p.SHA256 = "metadata", len(values), hashOf([]byte(values))
+		}
+		w.add(p)
+	}
+	*s = w.Summary
 }
 
 // check refuses what can't be shown whole: nobody agrees to what he can't see.

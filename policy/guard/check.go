@@ -174,7 +174,7 @@ func (c *checker) when(path string, g *guard) {
 		c.add(path, "%v", err)
 		return
 	}
-	g.program, g.tensors = e.program, e.tensors
+	g.program, g.tensors, g.metadata = e.program, e.tensors, e.metadata
 	g.facts |= e.facts
 	if e.facts&factInputs != 0 && !g.verbs[access.Infer] {
 		c.add(path, "looks at inputs or outputs, which only requests to infer have; the guard is not about that verb")

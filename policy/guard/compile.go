@@ -21,10 +21,11 @@ type guard struct {
 	definition [sha256.Size]byte
 	need       *access.Need // where it asks for approval
 
-	program cel.Program // of When; nil without
-	facts   facts       // what it has to know of a request
-	tensors []string    // inputs that When names, whose data it reads
-	hours   []window
+	program  cel.Program // of When; nil without
+	facts    facts       // what it has to know of a request
+	tensors  []string    // inputs that When names, whose data it reads
+	metadata named       // what When names of the metadata
+	hours    []window
 
 	patterns   []*regexp.Regexp // of DenyList.Text
 	textInputs []string

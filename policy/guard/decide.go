@@ -136,9 +136,9 @@ func (a *asking) approve(g *guard) (refused bool) {
 		return false
 	}
 	need := g.need
-	if along != nil {
+	if metadata := g.metadata.of(a.read.r.Metadata); along != nil || len(metadata) > 0 {
 		with := *need
-		with.Along = along
+		with.Along, with.Metadata = along, metadata
 		need = &with
 	}
 	a.out.Needs = append(a.out.Needs, need)

@@ -11,6 +11,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -50,7 +51,7 @@ var variables = map[string]struct {
 	"principal.kind":    {cel.StringType, 0},
 	"principal.groups":  {cel.ListType(cel.StringType), 0},
 	"client.address":    {cel.StringType, 0},
-	"metadata":          {cel.ListType(cel.StringType), 0},
+	metadataVariable:    {cel.ListType(cel.StringType), 0},
 	"now":               {cel.TimestampType, 0},
 	"size":              {cel.IntType, 0},
 	"parameters":        {cel.MapType(cel.StringType, cel.DynType), factParameters},
@@ -116,9 +117,10 @@ func ofCall(function string) cel.MacroFactory {
 
 // expression is a condition as compiled.
 type expression struct {
-	program cel.Program
-	facts   facts
-	tensors []string
+	program  cel.Program
+	facts    facts
+	tensors  []string
+	metadata named
 }
 
 // compileExpression type-checks a condition and bounds its cost. The error is for
@@ -181,10 +183,14 @@ func said(message string) string {
 // analyse finds what the expression reads, and refuses what can only be known to
 // be wrong or dear by looking at the tree.
 func (e *expression) analyse(a *celast.AST) (err error) {
+	all := 0 // mentions of metadata
 	celast.PreOrderVisit(a.Expr(), celast.NewExprVisitor(func(x celast.Expr) {
 		switch x.Kind() {
 		case celast.IdentKind:
 			e.facts |= variables[x.AsIdent()].needs
+			if x.AsIdent() == metadataVariable {
+				all++
+			}
 		case celast.StructKind:
 			err = errors.Join(err, fmt.Errorf("%s can't be made here; a condition looks at what there is", x.AsStruct().TypeName()))
 		case celast.CallKind:
@@ -193,12 +199,17 @@ func (e *expression) analyse(a *celast.AST) (err error) {
 	}))
 	slices.Sort(e.tensors)
 	e.tensors = slices.Compact(e.tensors)
+	e.metadata.all = all > len(e.metadata.keys)
 	return err
 }
 
 func (e *expression) call(c celast.CallExpr) error {
 	args := c.Args()
 	switch c.FunctionName() {
+	case operators.In:
+		if key, ok := literal(args[0]); ok && args[1].Kind() == celast.IdentKind && args[1].AsIdent() == metadataVariable {
+			e.metadata.keys = append(e.metadata.keys, key)
+		}
 	case textFunction, textsFunction, jsonFunction:
 		e.facts |= factInputs
 		name, ok := literal(args[1])
