@@ -48,6 +48,7 @@ type Recorder struct {
 	lost      gap
 	closing   bool
 	strangers strangers
+	refusals  refusals
 	gone      map[string]uint64 // up to where logs of replicas that are gone were pruned by this log's
 
 	wake    chan struct{}
@@ -107,6 +108,7 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	r := &Recorder{
 		o: o, strict: make(map[string]bool), now: o.Now, room: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		publish: make(chan Checkpoint, 1), gone: make(map[string]uint64),
+		refusals: make(refusals),
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -235,7 +237,8 @@ func (r *Recorder) Write(ctx context.Context, record *Record, payload *Payload) 
 	}
 }
 
-// put puts an item into the queue, or counts it as lost.
+// put puts an item into the queue, or counts it: as lost, or as one of a caller's many
+// refusals.
 func (r *Recorder) put(i item) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -243,13 +246,21 @@ func (r *Recorder) put(i item) bool {
 	if r.o.Config.OnFailure != Continue {
 		most *= overdraft
 	}
-	if r.closing || r.broken.Load() != nil || len(r.queue)+r.flying >= most {
+	waiting, who := len(r.queue)+r.flying, i.refusal()
+	switch {
+	case r.closing || r.broken.Load() != nil:
 		r.lose(1)
 		return false
-	}
-	if len(r.queue)+r.flying == 0 {
+	case r.refusals.crowds(who, r.o.Config.Queue-waiting):
+		r.strangers.tell(visitor{who: who, verdict: i.record.Verdict}, 0, r.now(), false)
+		return true
+	case waiting >= most:
+		r.lose(1)
+		return false
+	case waiting == 0:
 		r.since = r.now()
 	}
+	r.refusals.add(who, 1)
 	r.queue = append(r.queue, i)
 	if len(r.queue) == 1 || len(r.queue) == maxBatch || i.done != nil {
 		r.nudge()

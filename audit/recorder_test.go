@@ -375,6 +375,57 @@ func TestStrangersLeaveRoom(t *testing.T) {
 	})
 }
 
+// What is refused to somebody known takes no room that others need either: he has half
+// of the queue, the rest is counted under his name; what others have done is written.
+func TestRefusalsOfOneLeaveRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		l := &audittest.Memory{Before: func(context.Context, audit.Batch) error { <-hang; return nil }}
+		r := newRecorder(t, l, queueOf(100))
+		refuse := func(who string, verdict audit.Verdict, change ...func(*audit.Record)) {
+			record := &audit.Record{Kind: audit.KindCall, Issuer: "https://issuer", Subject: who, Verdict: verdict, Time: time.Now()}
+			for _, f := range change {
+				f(record)
+			}
+			r.Record(record, nil)
+		}
+		for range 1000 {
+			refuse("mallory", audit.Denied)
+		}
+		if n := r.Status().Queued; n != 51 {
+			t.Errorf("%d wait", n)
+		}
+		began := time.Now()
+		for range 30 {
+			if err := r.Admit(t.Context()); err != nil {
+				t.Fatalf("another's call: %v", err)
+			}
+			r.Record(&audit.Record{Kind: audit.KindCall, Issuer: "https://issuer", Subject: "bob", Verdict: audit.Allowed}, nil)
+		}
+		refuse("bob", audit.Denied)
+		refuse("mallory", audit.Failed, func(r *audit.Record) { r.Backend = "gpu" }) // it was done, as far as anybody knows
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("others waited for %v", waited)
+		}
+		close(hang)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		refuse("mallory", audit.Denied) // there is room again
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		got := map[string]uint64{}
+		entries, _ := l.Entries()
+		for _, e := range entries {
+			got[fmt.Sprint(e.Record.Kind, " ", e.Record.Subject, " ", e.Record.Verdict)] += max(e.Record.Count, 1)
+		}
+		want := map[string]uint64{"call bob allowed": 30, "call bob denied": 1, "call mallory denied": 52, "call mallory failed": 1, "strangers mallory denied": 949}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("recorded are %v, want %v", got, want)
+		}
+	})
+}
+
 func TestTheLogIsSignedInTimeAndAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(audittest.Memory)

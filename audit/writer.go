@@ -235,6 +235,9 @@ func (r *Recorder) ended(batch []item, err error) {
 		batch = append(batch, r.queue...)
 		r.queue = nil
 	}
+	for i := range batch {
+		r.refusals.add(batch[i].refusal(), -1)
+	}
 	close(r.room)
 	r.room = make(chan struct{})
 	r.mu.Unlock()
