@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"iter"
 )
 
@@ -48,11 +47,11 @@ func LeafPages(from uint64, page func(from uint64) ([][32]byte, error)) iter.Seq
 
 // SetTimes sets the times of a log's first and last record, of those that can be read.
 func (s *Stats) SetTimes(ctx context.Context, l Log) error {
-	damaged := (*DamagedError)(nil)
+	var past Damage
 	for _, oldest := range []bool{true, false} {
 		for found, err := range l.Search(ctx, Query{Oldest: oldest, Limit: 1}) {
 			switch {
-			case errors.As(err, &damaged): // the search goes on behind it
+			case past.Take(err):
 			case err != nil:
 				return err
 			case oldest:

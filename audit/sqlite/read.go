@@ -135,23 +135,7 @@ func scanCheckpoint(row scanner, replica string) (audit.Checkpoint, error) {
 
 // Checkpoints is [audit.Tree]'s.
 func (l *Log) Checkpoints(ctx context.Context, replica string, size uint64) iter.Seq2[audit.Checkpoint, error] {
-	return func(yield func(audit.Checkpoint, error) bool) {
-		for {
-			all, err := l.checkpoints(ctx, replica, size)
-			if err != nil {
-				yield(audit.Checkpoint{}, err)
-				return
-			}
-			for _, c := range all {
-				if size = c.Size + 1; !yield(c, nil) {
-					return
-				}
-			}
-			if len(all) == 0 {
-				return
-			}
-		}
-	}
+	return audit.CheckpointPages(size, func(size uint64) ([]audit.Checkpoint, error) { return l.checkpoints(ctx, replica, size) })
 }
 
 const checkpointPage = 500
@@ -176,19 +160,7 @@ func (l *Log) checkpoints(ctx context.Context, replica string, size uint64) (all
 
 // Leaves is [audit.Tree]'s. What is missing in the middle ends it.
 func (l *Log) Leaves(ctx context.Context, _ string, from uint64) iter.Seq2[[][hashSize]byte, error] {
-	return func(yield func([][hashSize]byte, error) bool) {
-		for {
-			leaves, err := l.leavesFrom(ctx, from)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if len(leaves) == 0 || !yield(leaves, nil) {
-				return
-			}
-			from += uint64(len(leaves))
-		}
-	}
+	return audit.LeafPages(from, func(from uint64) ([][hashSize]byte, error) { return l.leavesFrom(ctx, from) })
 }
 
 // leavesFrom reads the hashes of one segment, from a record on, or of one row of
@@ -234,21 +206,5 @@ func (l *Log) Stats(ctx context.Context) (s audit.Stats, err error) {
 	if err := l.read.QueryRowContext(ctx, query).Scan(&s.Records, &s.Payloads, &s.Bytes); err != nil {
 		return s, err
 	}
-	var past audit.Damage
-	for _, oldest := range []bool{true, false} {
-		for found, err := range l.Search(ctx, audit.Query{Oldest: oldest, Limit: 1}) {
-			if past.Take(err) {
-				continue
-			}
-			if err != nil {
-				return s, err
-			}
-			if oldest {
-				s.Oldest = found.Record.Time
-			} else {
-				s.Newest = found.Record.Time
-			}
-		}
-	}
-	return s, nil
+	return s, s.SetTimes(ctx, l)
 }
