@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/audittest"
+	"github.com/sluice-gateway/sluice/audit/payload"
 	"github.com/sluice-gateway/sluice/audit/postgres"
 	"github.com/sluice-gateway/sluice/store/storetest/pgtest"
 )
@@ -92,6 +95,50 @@ func TestAGoneReplicaIsPrunedByOthers(t *testing.T) {
 	if found, report := verify(t, l); len(found) > 0 || report.Logs[len(report.Logs)-1].Records == 0 {
 		t.Errorf("verified once it is back: %v", found)
 	}
+}
+
+// plain is no sealing at all.
+type plain struct{}
+
+func (plain) Seal(_, key []byte) ([]byte, error)    { return slices.Clone(key), nil }
+func (plain) Open(_, sealed []byte) ([]byte, error) { return slices.Clone(sealed), nil }
+
+// TestKeysOfAGoneReplicaAreDeleted by the others, at the same time, and what was sealed
+// with them; those of days that are kept stay.
+func TestKeysOfAGoneReplicaAreDeleted(t *testing.T) {
+	url := pgtest.Start(t).Database(t)
+	logs := []*postgres.Log{open(t, url), open(t, url)}
+	old, young := "2026-03-01/gone", "2026-03-09/gone"
+	all := audittest.Infers("gone", 0, 4)
+	for i, key := range []string{old, young} {
+		must(t, logs[0].PutKey(t.Context(), audit.Key{ID: key, Sealed: make([]byte, 32)}))
+		all[i].Payload = &audit.Payload{ID: key, Key: key, Body: []byte("x")}
+	}
+	must(t, logs[0].Append(t.Context(), audit.Batch{Replica: "gone", Entries: all}))
+	var both sync.WaitGroup
+	for i, l := range logs {
+		keeper, err := payload.New(payload.Options{Replica: fmt.Sprint("alive", i), Masker: func(string) payload.Masker { return nil }, Sealer: plain{}, Store: l})
+		must(t, err)
+		defer keeper.Close(t.Context())
+		both.Go(func() {
+			if _, err := keeper.Shred(t.Context(), audittest.Began.Add(7*day)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	keys, err := logs[0].Keys(t.Context())
+	if err != nil || len(keys) != 1 || keys[0].ID != young {
+		t.Errorf("keys are %v, %v", keys, err)
+	}
+	if _, err := logs[0].Payload(t.Context(), old); !errors.Is(err, audit.ErrNotFound) {
+		t.Errorf("what was sealed with a key that is gone: %v", err)
+	}
+	if _, err := logs[0].Payload(t.Context(), young); err != nil {
+		t.Error(err)
+	}
+	must(t, logs[0].Close())
+	must(t, logs[1].Close())
 }
 
 // said counts the records that say of a log that it was pruned by another.
