@@ -28,22 +28,22 @@ func (s *Set) Decide(r *Request) Verdict { return s.DecideAll(r, nil) }
 // DecideAll is Decide for a call that takes other models along, as an unload with
 // its dependents does: each guard is asked about each of them, too. A need says which
 // of them it is for.
-func (s *Set) DecideAll(r *Request, along []Along) (v Verdict) {
-	a := asking{along: along, read: newReading(r), out: &v}
+func (s *Set) DecideAll(r *Request, along []Along) Verdict {
+	a := asking{along: along, read: newReading(r)}
 	for _, g := range a.guards(s, func(s *Set) []*guard { return s.denies }) {
 		if a.deny(g) {
-			return v
+			return a.out
 		}
 	}
 	for _, g := range a.guards(s, func(s *Set) []*guard { return s.approves }) {
 		if a.approve(g) {
-			return v
+			return a.out
 		}
 	}
 	for _, g := range a.guards(s, func(s *Set) []*guard { return s.observers }) {
 		a.observe(g)
 	}
-	return v
+	return a.out
 }
 
 // Along is a model that a call takes along, and the guards about it.
@@ -56,7 +56,7 @@ type Along struct {
 type asking struct {
 	along []Along
 	read  *reading
-	out   *Verdict
+	out   Verdict
 }
 
 // guards lists those of one sort that are about the call or what it takes along.
@@ -163,7 +163,7 @@ func (a *asking) observe(g *guard) {
 }
 
 func (a *asking) refuse(g *guard, did string, err *access.Error) {
-	*a.out = Verdict{Refused: err, Guard: g.Name, Outcomes: []access.GuardOutcome{{Guard: g.Name, Did: did}}}
+	a.out = Verdict{Refused: err, Guard: g.Name, Outcomes: []access.GuardOutcome{{Guard: g.Name, Did: did}}}
 }
 
 // now tells whether the guard holds at the time of a request.

@@ -121,6 +121,7 @@ type expression struct {
 	facts    facts
 	tensors  []string
 	metadata named
+	counted  bool // what it costs is counted while it is evaluated
 }
 
 // compileExpression type-checks a condition and bounds its cost. The error is for
@@ -148,7 +149,14 @@ func compileExpression(text string) (*expression, error) {
 	if cost.Max > maxEstimate {
 		return nil, fmt.Errorf("may cost too much (%d of at most %d): go over fewer things inside each other", cost.Max, uint64(maxEstimate))
 	}
-	e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	// Counting takes a third of an evaluation. What can't cost too much whatever a
+	// request holds needs no counting.
+	most, err := env.EstimateCost(checked, anySize{})
+	if e.counted = err != nil || most.Max > maxCost; e.counted {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	e.program, err = env.Program(checked, options...)
 	return e, err
 }
 
