@@ -27,8 +27,9 @@ type journal struct {
 	entries []audit.Entry
 	tree    merkle.Tree
 	signed  audit.Checkpoint
-	broken  int // the search fails there; 0 never
-	read    int // how many leaves were
+	broken  int     // the search fails there; 0 never
+	torn    *[2]int // those from one to the other can't be read, each by itself
+	read    int     // how many leaves were
 }
 
 func newJournal(t testing.TB, n int) *journal {
@@ -72,6 +73,12 @@ func (j *journal) Search(_ context.Context, q audit.Query) iter.Seq2[audit.Found
 			if j.broken > 0 && i == j.broken {
 				yield(audit.Found{}, fmt.Errorf("broken off"))
 				return
+			}
+			if j.torn != nil && i >= j.torn[0] && i <= j.torn[1] {
+				if i > after && !yield(audit.Found{}, &audit.DamagedError{Replica: j.key.Origin(), First: uint64(i), Last: uint64(i)}) {
+					return
+				}
+				continue
 			}
 			if i > after && q.Matches(e.Record) && !yield(audit.Found{Entry: e, Cursor: strconv.Itoa(i)}, nil) {
 				return

@@ -30,6 +30,15 @@ type Manifest struct {
 	// Logs are the replicas' logs as they were signed when the export began: records
 	// after that are not in it.
 	Logs []Signed `json:"logs,omitempty"`
+	// Damaged are records that could not be read, and might have been in the export.
+	Damaged []Damaged `json:"damaged,omitempty"`
+}
+
+// Damaged are records of a log that can't be read, from the first to the last.
+type Damaged struct {
+	Replica string `json:"replica"`
+	First   uint64 `json:"first"`
+	Last    uint64 `json:"last"`
 }
 
 // Part is one file of records, and the one with the proofs of them.

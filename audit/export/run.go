@@ -185,6 +185,10 @@ func (r *run) part(ctx context.Context, next func() (audit.Found, error, bool)) 
 	p = &Part{Name: fmt.Sprintf("records-%05d.%s", len(r.manifest.Parts), r.Format.ending())}
 	for p.Records < r.PartRecords {
 		found, err, ok := next()
+		if damaged := (*audit.DamagedError)(nil); errors.As(err, &damaged) {
+			r.damaged(damaged)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -213,6 +217,16 @@ func (r *run) part(ctx context.Context, next func() (audit.Found, error, bool)) 
 	}
 	p.Proofs, err = r.proofs(ctx, fmt.Sprintf("proofs-%05d.jsonl", len(r.manifest.Parts)), proven)
 	return p, err
+}
+
+// damaged says in the manifest what is left out, together with what is beside it.
+func (r *run) damaged(d *audit.DamagedError) {
+	all := r.manifest.Damaged
+	if n := len(all); n > 0 && all[n-1].Replica == d.Replica && all[n-1].Last+1 == d.First {
+		all[n-1].Last = d.Last
+		return
+	}
+	r.manifest.Damaged = append(all, Damaged{d.Replica, d.First, d.Last})
 }
 
 // signed tells whether a record was in its log when that was signed.

@@ -64,6 +64,30 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// TestWhatIsDamagedIsToldOf: an export goes on behind records that can't be read, says
+// in its manifest which they are, and is not verified as a whole log.
+func TestWhatIsDamagedIsToldOf(t *testing.T) {
+	for name, at := range map[string][2]int{"first": {0, 1}, "within a part": {3, 4}, "between parts": {8, 12}, "last": {24, 24}} {
+		t.Run(name, func(t *testing.T) {
+			j, dir := newJournal(t, 25), t.TempDir()
+			j.torn = &at
+			m, _ := exported(t, j, dir, nil)
+			lost := at[1] - at[0] + 1
+			want := []export.Damaged{{Replica: j.key.Origin(), First: uint64(at[0]), Last: uint64(at[1])}}
+			if m.Records != int64(25-lost) || !slices.Equal(m.Damaged, want) {
+				t.Errorf("%d records, damaged %v", m.Records, m.Damaged)
+			}
+			report, err := export.Verify(t.Context(), export.Folder(dir), j.key.Public())
+			if err != nil || len(report.Problems) != 1 || report.Records != int64(25-lost) {
+				t.Errorf("report %+v, %v", report, err)
+			}
+			if inside := at[0] > 0 && at[1] < 24; inside && !strings.Contains(report.Problems[0], "could not be read when it was exported") {
+				t.Errorf("problem %q", report.Problems[0])
+			}
+		})
+	}
+}
+
 // TestGoOn: an export that was broken off anywhere ends as one that was not, to
 // the byte, although the log has grown meanwhile.
 func TestGoOn(t *testing.T) {

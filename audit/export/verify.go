@@ -231,9 +231,19 @@ func (v *verifier) record(r *audit.Record, line *proofLine, hashes [][]byte) {
 	}
 	v.pruned[r.Replica] = max(v.pruned[r.Replica], audit.PrunedTo(r))
 	if begun && want != r.Seq {
-		v.problem("record %s/%d: follows %d, what was between is missing", r.Replica, r.Seq, want-1)
+		v.problem("record %s/%d: follows %d, %s", r.Replica, r.Seq, want-1, v.between(r.Replica, want, r.Seq-1))
 	}
 	v.next[r.Replica] = r.Seq + 1
+}
+
+// between says why records miss: as the manifest says, which is no proof.
+func (v *verifier) between(replica string, first, last uint64) string {
+	for _, d := range v.manifest.Damaged {
+		if d.Replica == replica && d.First <= first && d.Last >= last {
+			return "what was between could not be read when it was exported, as the manifest says"
+		}
+	}
+	return "what was between is missing"
 }
 
 // ends checks that whole logs go from where they were pruned up to their checkpoints.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit/export"
+	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 )
 
 // exporting is what audit export is told.
@@ -101,6 +102,12 @@ func (e *exporting) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var past damage
+	for _, d := range m.Damaged {
+		past.places = append(past.places, &pb.Damage{Replica: d.Replica, First: int64(d.First), Last: int64(d.Last)})
+		past.records += int64(d.Last - d.First + 1)
+	}
+	past.tell(cmd.ErrOrStderr())
 	fmt.Fprintf(cmd.ErrOrStderr(), "sluice: %d records in %s; keep the hash where those who can change the files can't\n", m.Records, count(len(m.Parts), "file"))
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", hash, export.ManifestName)
 	return err

@@ -148,7 +148,49 @@ func (b *books) ReadRecords(q *pb.ReadRecordsRequest, to grpc.ServerStreamingSer
 func (b *books) SearchRecords(context.Context, *pb.SearchRecordsRequest) (*pb.SearchRecordsResponse, error) {
 	text := structpb.NewStringValue("\x1b[2J\u202egone")
 	fields := map[string]*structpb.Value{"sluice.verb": text, "user.name": text, "sluice.approval": text, "sluice.masked": text, "sluice.verdict": text}
-	return &pb.SearchRecordsResponse{Records: []*pb.Record{{Id: "x\x1b/1", Fields: &structpb.Struct{Fields: fields}}, {}}}, nil
+	out := &pb.SearchRecordsResponse{Records: []*pb.Record{{Id: "x\x1b/1", Fields: &structpb.Struct{Fields: fields}}, {}}}
+	out.Damaged, out.DamagedRecords = b.damaged()
+	return out, nil
+}
+
+func (b *books) GetStats(context.Context, *pb.GetStatsRequest) (*pb.GetStatsResponse, error) {
+	out := &pb.GetStatsResponse{Complete: true}
+	out.Damaged, out.DamagedRecords = b.damaged()
+	return out, nil
+}
+
+// damaged is a place of more records than one, where any is torn.
+func (b *books) damaged() ([]*pb.Damage, int64) {
+	if b.torn == 0 {
+		return nil, 0
+	}
+	return []*pb.Damage{{Replica: "sluice/1\x1b[2J", First: int64(b.torn), Last: int64(b.torn) + 1}}, 2
+}
+
+func TestWhatCanNotBeReadIsToldOf(t *testing.T) {
+	for name, args := range map[string][]string{
+		"search": {"audit", "search"}, "lines": {"audit", "search", "--output", "jsonl"}, "stats": {"audit", "stats"},
+		"export": {"audit", "export", "--format", "jsonl", "--no-proofs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBooks(t)
+			run := func() (string, int) {
+				if name == "export" {
+					args = append(args[:len(args):len(args)], "--to", t.TempDir())
+				}
+				_, errs, code := typed(t, args...)
+				return errs, code
+			}
+			if errs, code := run(); code != 0 || strings.Contains(errs, "can't be read") {
+				t.Errorf("of a whole log: %d: %s", code, errs)
+			}
+			b.torn = 7
+			errs, code := run()
+			if code != 0 || !strings.Contains(errs, "can't be read any more") || !strings.Contains(errs, "7 to ") || strings.Contains(errs, "\x1b") {
+				t.Errorf("of a torn one: %d: %s", code, errs)
+			}
+		})
+	}
 }
 
 func TestAReadingGoesOnWhereItBrokeOff(t *testing.T) {

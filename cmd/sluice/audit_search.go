@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,13 +66,14 @@ func (s *searching) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	found, more, err := l.search(s.asks(), s.limit, s.oldest)
+	found, past, more, err := l.search(s.asks(), s.limit, s.oldest)
 	if err != nil {
 		return err
 	}
 	if err := writeRecords(cmd.OutOrStdout(), s.output, found); err != nil {
 		return err
 	}
+	past.tell(cmd.ErrOrStderr())
 	if more {
 		which := map[bool]string{true: "oldest", false: "newest"}[s.oldest]
 		fmt.Fprintf(cmd.ErrOrStderr(), "sluice: there are more than these %d, which are the %s; ask for less time, or for more with --limit\n", len(found), which)
@@ -79,24 +81,49 @@ func (s *searching) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// search gathers records; more tells that there are others.
-func (l *remoteLog) search(q *pb.RecordQuery, limit int, oldest bool) (found []*pb.Record, more bool, err error) {
+// search gathers records, and what could not be read; more tells that there are others.
+func (l *remoteLog) search(q *pb.RecordQuery, limit int, oldest bool) (found []*pb.Record, past damage, more bool, err error) {
 	asks := &pb.SearchRecordsRequest{Query: q, OldestFirst: oldest}
 	for {
 		asks.PageSize = int32(min(limit-len(found)+1, pageSize)) // one more tells whether there is
 		page, err := ask(l.cmd, l.remote, l.client.SearchRecords, asks)
 		if err != nil {
-			return nil, false, err
+			return nil, past, false, err
 		}
+		past.places, past.records = append(past.places, page.GetDamaged()...), past.records+page.GetDamagedRecords()
 		found = append(found, page.GetRecords()...)
 		if len(found) > limit {
-			return found[:limit], true, nil
+			return found[:limit], past, true, nil
 		}
 		if page.GetNextPageToken() == "" || page.GetNextPageToken() == asks.GetPageToken() {
-			return found, false, nil
+			return found, past, false, nil
 		}
 		asks.PageToken = page.GetNextPageToken()
 	}
+}
+
+// damage is what an answer was to be made of and can't be read.
+type damage struct {
+	places  []*pb.Damage
+	records int64
+}
+
+// maxPlaces is how many places of damage are told.
+const maxPlaces = 10
+
+// tell says which records can't be read.
+func (d damage) tell(w io.Writer) {
+	if d.records == 0 {
+		return
+	}
+	var places []string
+	for _, p := range d.places[:min(len(d.places), maxPlaces)] {
+		places = append(places, fmt.Sprintf("%d to %d of %s", p.GetFirst(), p.GetLast(), shown(p.GetReplica())))
+	}
+	if len(d.places) > maxPlaces {
+		places = append(places, "…")
+	}
+	fmt.Fprintf(w, "sluice: %s can't be read any more and may be missing here: %s; \"sluice audit verify\" says more\n", count(int(d.records), "record"), strings.Join(places, ", "))
 }
 
 // writeRecords prints records in a format.

@@ -37,6 +37,7 @@ intent is not another call, and a stream is counted with its requests. Who does 
 			if err != nil {
 				return err
 			}
+			damage{got.GetDamaged(), got.GetDamagedRecords()}.tell(cmd.ErrOrStderr())
 			if f.output == "json" {
 				return printJSON(cmd.OutOrStdout(), false, got)
 			}
@@ -121,6 +122,7 @@ stay in the shell's history. A terminal asks for it, unseen.
 			if err != nil {
 				return err
 			}
+			damage{got.GetDamaged(), got.GetDamagedRecords()}.tell(cmd.ErrOrStderr())
 			return writeRecords(cmd.OutOrStdout(), f.output, got.GetRecords())
 		},
 	}

@@ -67,7 +67,7 @@ func (t *tailing) run(cmd *cobra.Command) error {
 	if t.last == 0 {
 		return nil
 	}
-	found, _, err := l.search(t.asks(), t.last, false)
+	found, _, _, err := l.search(t.asks(), t.last, false)
 	if err != nil {
 		return err
 	}

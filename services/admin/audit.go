@@ -205,7 +205,11 @@ func (s *Service) searchRecords(ctx context.Context, call *access.Call, m *pb.Se
 	}
 	q.Oldest, q.After = m.GetOldestFirst(), p.after
 	out, scanned := new(pb.SearchRecordsResponse), 0
+	var past audit.Damage
 	for found, err := range s.Log.Search(ctx, q) {
+		if past.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, unreadable(err)
 		}
@@ -217,6 +221,7 @@ func (s *Service) searchRecords(ctx context.Context, call *access.Call, m *pb.Se
 			break
 		}
 	}
+	out.Damaged, out.DamagedRecords = damages(&past)
 	return out, nil
 }
 
@@ -228,7 +233,7 @@ func unreadable(err error) error {
 	case errors.As(err, &damaged):
 		return &access.Error{
 			Kind: access.Unavailable, Reason: access.ReasonAuditAway, Cause: err,
-			Message: fmt.Sprintf("records %d to %d of log %s are damaged on disk; `sluice audit verify` says more, and a query that leaves out their time finds the others", damaged.First, damaged.Last, damaged.Replica),
+			Message: fmt.Sprintf("records %d to %d of log %s are damaged on disk; `sluice audit verify` says more; searches go on past them", damaged.First, damaged.Last, damaged.Replica),
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
@@ -367,11 +372,16 @@ func (s *Service) lookUpValue(ctx context.Context, call *access.Call, m *pb.Look
 	q := audit.Query{Words: hashes, Limit: maxFound}
 	within(&q, m)
 	out := new(pb.LookUpValueResponse)
+	var past audit.Damage
 	for found, err := range s.Log.Search(ctx, q) {
+		if past.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, unreadable(err)
 		}
 		out.Records = append(out.Records, fieldsOf(found.Record))
 	}
+	out.Damaged, out.DamagedRecords = damages(&past)
 	return out, nil
 }

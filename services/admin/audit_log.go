@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
@@ -78,66 +77,12 @@ func (s *Service) listCheckpoints(ctx context.Context, call *access.Call, m *pb.
 // Streams has the handler of every stream by its full name.
 func (s *Service) Streams() map[string]grpc.StreamHandler {
 	return map[string]grpc.StreamHandler{
-		pb.ApprovalService_WatchApprovals_FullMethodName: s.WatchApprovals,
-		pb.AuditService_TailRecords_FullMethodName:       reading(s, s.tailRecords),
-		pb.AuditService_ReadRecords_FullMethodName:       reading(s, s.readRecords),
-		pb.AuditService_ReadLeaves_FullMethodName:        reading(s, s.readLeaves),
+		pb.ApprovalService_WatchApprovals_FullMethodName: reading(s, access.ReasonStoreAway, s.watchApprovals),
+		pb.AuditService_TailRecords_FullMethodName:       reading(s, access.ReasonAuditAway, s.tailRecords),
+		pb.AuditService_ReadRecords_FullMethodName:       reading(s, access.ReasonAuditAway, s.readRecords),
+		pb.AuditService_ReadLeaves_FullMethodName:        reading(s, access.ReasonAuditAway, s.readLeaves),
 	}
 }
-
-// feed is what a stream sends.
-type feed struct{ grpc.ServerStream }
-
-// begin tells the client that it may read, before there is anything to read.
-func (f feed) begin() error { return f.SendHeader(metadata.Pairs(WatchHeader, "open")) }
-
-// reading makes a stream's handler of one that sends what its request asks for,
-// until it is done or the caller, his token or the gateway ends.
-func reading[M any, P message[M]](s *Service, send func(ctx context.Context, call *access.Call, m P, to feed) error) grpc.StreamHandler {
-	return func(_ any, ss grpc.ServerStream) error {
-		call, m := access.CallFrom(ss.Context()), P(new(M))
-		if err := ss.RecvMsg(m); err != nil {
-			return err
-		}
-		if refused := checkKnown(m); refused != nil {
-			return refused
-		}
-		id := call.Principal.ID()
-		if refused := s.watches.open(id); refused != nil {
-			return refused
-		}
-		defer s.watches.close(id)
-		ctx, cancel := context.WithCancelCause(ss.Context())
-		defer cancel(nil)
-		expiry := time.AfterFunc(call.Principal.Expires.Sub(s.Now()), func() { cancel(errExpired) })
-		defer expiry.Stop()
-		ended := make(chan struct{})
-		defer close(ended)
-		go func() { // ends with this handler
-			select {
-			case <-s.Done:
-				cancel(errOver)
-			case <-ended:
-			}
-		}()
-		err := send(ctx, call, m, feed{ss})
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			return cause
-		}
-		return err
-	}
-}
-
-var (
-	errExpired = &access.Error{
-		Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
-		Message: "the token has expired since the reading began; go on with a fresh one",
-	}
-	errOver = &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonAuditAway, RetryAfter: time.Second,
-		Message: "the gateway is shutting down; begin anew",
-	}
-)
 
 const (
 	// readAtOnce is how many records a message of ReadRecords has.
@@ -199,7 +144,19 @@ func (s *Service) readRecords(ctx context.Context, call *access.Call, m *pb.Read
 }
 
 func damage(d *audit.DamagedError) *pb.ReadRecordsResponse {
-	return &pb.ReadRecordsResponse{Damaged: &pb.Damage{Replica: d.Replica, First: int64(d.First), Last: int64(d.Last)}}
+	return &pb.ReadRecordsResponse{Damaged: damageOf(d)}
+}
+
+func damageOf(d *audit.DamagedError) *pb.Damage {
+	return &pb.Damage{Replica: d.Replica, First: int64(d.First), Last: int64(d.Last)}
+}
+
+// damages says what a search went past.
+func damages(past *audit.Damage) (places []*pb.Damage, records int64) {
+	for i := range past.Places {
+		places = append(places, damageOf(&past.Places[i]))
+	}
+	return places, int64(past.Records)
 }
 
 // sendAll sends what of messages is not empty.
@@ -264,10 +221,14 @@ func (s *Service) tailRecords(ctx context.Context, call *access.Call, m *pb.Tail
 		}
 	}
 	q.Oldest, q.After = true, cursor
+	var past audit.Damage // which a search tells of: here is what is new
 	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()
 	for {
 		for found, err := range s.Log.Search(ctx, q) {
+			if past.Take(err) {
+				continue
+			}
 			if err != nil {
 				return unreadable(err)
 			}
@@ -292,7 +253,11 @@ func (s *Service) tailRecords(ctx context.Context, call *access.Call, m *pb.Tail
 // go on behind them.
 func (s *Service) last(ctx context.Context, a *auditor, q audit.Query, n int) (all []*audit.Record, cursor string, err error) {
 	newest := audit.Query{Replica: q.Replica, Limit: 1} // of any kind: what matches may come right behind it
+	var past audit.Damage
 	for found, err := range s.Log.Search(ctx, newest) {
+		if past.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, "", unreadable(err)
 		}
@@ -300,6 +265,9 @@ func (s *Service) last(ctx context.Context, a *auditor, q audit.Query, n int) (a
 	}
 	looked := 0
 	for found, err := range s.Log.Search(ctx, q) {
+		if past.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, "", unreadable(err)
 		}

@@ -40,7 +40,11 @@ func (s *Service) getStats(ctx context.Context, call *access.Call, m *pb.GetStat
 	}
 	tally := make(tallies)
 	looked := 0
+	var past audit.Damage
 	for found, err := range s.Log.Search(ctx, q) {
+		if past.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, unreadable(err)
 		}
@@ -53,6 +57,7 @@ func (s *Service) getStats(ctx context.Context, call *access.Call, m *pb.GetStat
 			tally.record(found.Record)
 		}
 	}
+	out.Damaged, out.DamagedRecords = damages(&past)
 	out.ByVerdict, out.ByPrincipal, out.ByModel = tally.most("verdict"), tally.most("principal"), tally.most("model")
 	out.ByVerb, out.ByEntity, out.ByKind = tally.most("verb"), tally.most("entity"), tally.most("kind")
 	return out, nil

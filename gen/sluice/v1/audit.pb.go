@@ -390,8 +390,12 @@ type SearchRecordsResponse struct {
 	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
 	// Empty at the end. Going on neither skips nor repeats a record.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What the search went past since it can't be read: records that might have been
+	// found. At most 100 places, of damaged_records in all.
+	Damaged        []*Damage `protobuf:"bytes,3,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	DamagedRecords int64     `protobuf:"varint,4,opt,name=damaged_records,json=damagedRecords,proto3" json:"damaged_records,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SearchRecordsResponse) Reset() {
@@ -436,6 +440,20 @@ func (x *SearchRecordsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *SearchRecordsResponse) GetDamaged() []*Damage {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *SearchRecordsResponse) GetDamagedRecords() int64 {
+	if x != nil {
+		return x.DamagedRecords
+	}
+	return 0
 }
 
 type GetRecordRequest struct {
@@ -901,10 +919,13 @@ type GetStatsResponse struct {
 	// that was allowed beside its requests.
 	ByKind []*Count `protobuf:"bytes,13,rep,name=by_kind,json=byKind,proto3" json:"by_kind,omitempty"`
 	// How many records of the query were counted, and whether those are all.
-	Counted       int64 `protobuf:"varint,11,opt,name=counted,proto3" json:"counted,omitempty"`
-	Complete      bool  `protobuf:"varint,12,opt,name=complete,proto3" json:"complete,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Counted  int64 `protobuf:"varint,11,opt,name=counted,proto3" json:"counted,omitempty"`
+	Complete bool  `protobuf:"varint,12,opt,name=complete,proto3" json:"complete,omitempty"`
+	// What could not be read, and is not counted, as in SearchRecordsResponse.
+	Damaged        []*Damage `protobuf:"bytes,14,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	DamagedRecords int64     `protobuf:"varint,15,opt,name=damaged_records,json=damagedRecords,proto3" json:"damaged_records,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetStatsResponse) Reset() {
@@ -1026,6 +1047,20 @@ func (x *GetStatsResponse) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *GetStatsResponse) GetDamaged() []*Damage {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetDamagedRecords() int64 {
+	if x != nil {
+		return x.DamagedRecords
+	}
+	return 0
 }
 
 // Count is how often there is something.
@@ -1810,9 +1845,12 @@ func (x *LookUpValueRequest) GetUntil() *timestamppb.Timestamp {
 type LookUpValueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The newest records in which it was masked; at most 1000.
-	Records       []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Records []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// What could not be read, as in SearchRecordsResponse.
+	Damaged        []*Damage `protobuf:"bytes,2,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	DamagedRecords int64     `protobuf:"varint,3,opt,name=damaged_records,json=damagedRecords,proto3" json:"damaged_records,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LookUpValueResponse) Reset() {
@@ -1850,6 +1888,20 @@ func (x *LookUpValueResponse) GetRecords() []*Record {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *LookUpValueResponse) GetDamaged() []*Damage {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *LookUpValueResponse) GetDamagedRecords() int64 {
+	if x != nil {
+		return x.DamagedRecords
+	}
+	return 0
 }
 
 var File_sluice_v1_audit_proto protoreflect.FileDescriptor
@@ -1890,10 +1942,12 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
-	"\foldest_first\x18\x04 \x01(\bR\voldestFirst\"l\n" +
+	"\foldest_first\x18\x04 \x01(\bR\voldestFirst\"\xc2\x01\n" +
 	"\x15SearchRecordsResponse\x12+\n" +
 	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\"\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12+\n" +
+	"\adamaged\x18\x03 \x03(\v2\x11.sluice.v1.DamageR\adamaged\x12'\n" +
+	"\x0fdamaged_records\x18\x04 \x01(\x03R\x0edamagedRecords\"\"\n" +
 	"\x10GetRecordRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\">\n" +
 	"\x11GetRecordResponse\x12)\n" +
@@ -1920,7 +1974,7 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x06record\x18\x01 \x01(\v2\x11.sluice.v1.RecordR\x06record\x12\x18\n" +
 	"\askipped\x18\x02 \x01(\x03R\askipped\"?\n" +
 	"\x0fGetStatsRequest\x12,\n" +
-	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\"\x94\x04\n" +
+	"\x05query\x18\x01 \x01(\v2\x16.sluice.v1.RecordQueryR\x05query\"\xea\x04\n" +
 	"\x10GetStatsResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x1a\n" +
 	"\bpayloads\x18\x02 \x01(\x03R\bpayloads\x12\x14\n" +
@@ -1936,7 +1990,9 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	" \x03(\v2\x10.sluice.v1.CountR\bbyEntity\x12)\n" +
 	"\aby_kind\x18\r \x03(\v2\x10.sluice.v1.CountR\x06byKind\x12\x18\n" +
 	"\acounted\x18\v \x01(\x03R\acounted\x12\x1a\n" +
-	"\bcomplete\x18\f \x01(\bR\bcomplete\")\n" +
+	"\bcomplete\x18\f \x01(\bR\bcomplete\x12+\n" +
+	"\adamaged\x18\x0e \x03(\v2\x11.sluice.v1.DamageR\adamaged\x12'\n" +
+	"\x0fdamaged_records\x18\x0f \x01(\x03R\x0edamagedRecords\")\n" +
 	"\x05Count\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\f\n" +
 	"\x01n\x18\x02 \x01(\x03R\x01n\"\x91\x01\n" +
@@ -1988,9 +2044,11 @@ const file_sluice_v1_audit_proto_rawDesc = "" +
 	"\x12LookUpValueRequest\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x98\x01\n" +
 	"\x13LookUpValueResponse\x12+\n" +
-	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords2\xc1\b\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.sluice.v1.RecordR\arecords\x12+\n" +
+	"\adamaged\x18\x02 \x03(\v2\x11.sluice.v1.DamageR\adamaged\x12'\n" +
+	"\x0fdamaged_records\x18\x03 \x01(\x03R\x0edamagedRecords2\xc1\b\n" +
 	"\fAuditService\x12m\n" +
 	"\rSearchRecords\x12\x1f.sluice.v1.SearchRecordsRequest\x1a .sluice.v1.SearchRecordsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/records\x12k\n" +
 	"\tGetRecord\x12\x1b.sluice.v1.GetRecordRequest\x1a\x1c.sluice.v1.GetRecordResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/audit/records/{id=*/**}\x12o\n" +
@@ -2057,55 +2115,58 @@ var file_sluice_v1_audit_proto_depIdxs = []int32{
 	28, // 3: sluice.v1.Record.fields:type_name -> google.protobuf.Struct
 	0,  // 4: sluice.v1.SearchRecordsRequest.query:type_name -> sluice.v1.RecordQuery
 	1,  // 5: sluice.v1.SearchRecordsResponse.records:type_name -> sluice.v1.Record
-	1,  // 6: sluice.v1.GetRecordResponse.record:type_name -> sluice.v1.Record
-	8,  // 7: sluice.v1.GetPayloadResponse.frames:type_name -> sluice.v1.Frame
-	29, // 8: sluice.v1.Frame.at:type_name -> google.protobuf.Duration
-	0,  // 9: sluice.v1.TailRecordsRequest.query:type_name -> sluice.v1.RecordQuery
-	1,  // 10: sluice.v1.TailRecordsResponse.record:type_name -> sluice.v1.Record
-	0,  // 11: sluice.v1.GetStatsRequest.query:type_name -> sluice.v1.RecordQuery
-	27, // 12: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
-	27, // 13: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
-	13, // 14: sluice.v1.GetStatsResponse.by_verdict:type_name -> sluice.v1.Count
-	13, // 15: sluice.v1.GetStatsResponse.by_principal:type_name -> sluice.v1.Count
-	13, // 16: sluice.v1.GetStatsResponse.by_model:type_name -> sluice.v1.Count
-	13, // 17: sluice.v1.GetStatsResponse.by_verb:type_name -> sluice.v1.Count
-	13, // 18: sluice.v1.GetStatsResponse.by_entity:type_name -> sluice.v1.Count
-	13, // 19: sluice.v1.GetStatsResponse.by_kind:type_name -> sluice.v1.Count
-	0,  // 20: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
-	1,  // 21: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
-	16, // 22: sluice.v1.ReadRecordsResponse.damaged:type_name -> sluice.v1.Damage
-	19, // 23: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
-	24, // 24: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
-	24, // 25: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
-	27, // 26: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
-	27, // 27: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
-	27, // 28: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
-	1,  // 29: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
-	2,  // 30: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
-	4,  // 31: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
-	6,  // 32: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
-	9,  // 33: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
-	11, // 34: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
-	14, // 35: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
-	17, // 36: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
-	20, // 37: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
-	22, // 38: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
-	25, // 39: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
-	3,  // 40: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
-	5,  // 41: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
-	7,  // 42: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
-	10, // 43: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
-	12, // 44: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
-	15, // 45: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
-	18, // 46: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
-	21, // 47: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
-	23, // 48: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
-	26, // 49: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
-	40, // [40:50] is the sub-list for method output_type
-	30, // [30:40] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	16, // 6: sluice.v1.SearchRecordsResponse.damaged:type_name -> sluice.v1.Damage
+	1,  // 7: sluice.v1.GetRecordResponse.record:type_name -> sluice.v1.Record
+	8,  // 8: sluice.v1.GetPayloadResponse.frames:type_name -> sluice.v1.Frame
+	29, // 9: sluice.v1.Frame.at:type_name -> google.protobuf.Duration
+	0,  // 10: sluice.v1.TailRecordsRequest.query:type_name -> sluice.v1.RecordQuery
+	1,  // 11: sluice.v1.TailRecordsResponse.record:type_name -> sluice.v1.Record
+	0,  // 12: sluice.v1.GetStatsRequest.query:type_name -> sluice.v1.RecordQuery
+	27, // 13: sluice.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
+	27, // 14: sluice.v1.GetStatsResponse.newest:type_name -> google.protobuf.Timestamp
+	13, // 15: sluice.v1.GetStatsResponse.by_verdict:type_name -> sluice.v1.Count
+	13, // 16: sluice.v1.GetStatsResponse.by_principal:type_name -> sluice.v1.Count
+	13, // 17: sluice.v1.GetStatsResponse.by_model:type_name -> sluice.v1.Count
+	13, // 18: sluice.v1.GetStatsResponse.by_verb:type_name -> sluice.v1.Count
+	13, // 19: sluice.v1.GetStatsResponse.by_entity:type_name -> sluice.v1.Count
+	13, // 20: sluice.v1.GetStatsResponse.by_kind:type_name -> sluice.v1.Count
+	16, // 21: sluice.v1.GetStatsResponse.damaged:type_name -> sluice.v1.Damage
+	0,  // 22: sluice.v1.ReadRecordsRequest.query:type_name -> sluice.v1.RecordQuery
+	1,  // 23: sluice.v1.ReadRecordsResponse.records:type_name -> sluice.v1.Record
+	16, // 24: sluice.v1.ReadRecordsResponse.damaged:type_name -> sluice.v1.Damage
+	19, // 25: sluice.v1.ListLogsResponse.logs:type_name -> sluice.v1.Log
+	24, // 26: sluice.v1.Log.last:type_name -> sluice.v1.Checkpoint
+	24, // 27: sluice.v1.ListCheckpointsResponse.checkpoints:type_name -> sluice.v1.Checkpoint
+	27, // 28: sluice.v1.Checkpoint.time:type_name -> google.protobuf.Timestamp
+	27, // 29: sluice.v1.LookUpValueRequest.since:type_name -> google.protobuf.Timestamp
+	27, // 30: sluice.v1.LookUpValueRequest.until:type_name -> google.protobuf.Timestamp
+	1,  // 31: sluice.v1.LookUpValueResponse.records:type_name -> sluice.v1.Record
+	16, // 32: sluice.v1.LookUpValueResponse.damaged:type_name -> sluice.v1.Damage
+	2,  // 33: sluice.v1.AuditService.SearchRecords:input_type -> sluice.v1.SearchRecordsRequest
+	4,  // 34: sluice.v1.AuditService.GetRecord:input_type -> sluice.v1.GetRecordRequest
+	6,  // 35: sluice.v1.AuditService.GetPayload:input_type -> sluice.v1.GetPayloadRequest
+	9,  // 36: sluice.v1.AuditService.TailRecords:input_type -> sluice.v1.TailRecordsRequest
+	11, // 37: sluice.v1.AuditService.GetStats:input_type -> sluice.v1.GetStatsRequest
+	14, // 38: sluice.v1.AuditService.ReadRecords:input_type -> sluice.v1.ReadRecordsRequest
+	17, // 39: sluice.v1.AuditService.ListLogs:input_type -> sluice.v1.ListLogsRequest
+	20, // 40: sluice.v1.AuditService.ReadLeaves:input_type -> sluice.v1.ReadLeavesRequest
+	22, // 41: sluice.v1.AuditService.ListCheckpoints:input_type -> sluice.v1.ListCheckpointsRequest
+	25, // 42: sluice.v1.AuditService.LookUpValue:input_type -> sluice.v1.LookUpValueRequest
+	3,  // 43: sluice.v1.AuditService.SearchRecords:output_type -> sluice.v1.SearchRecordsResponse
+	5,  // 44: sluice.v1.AuditService.GetRecord:output_type -> sluice.v1.GetRecordResponse
+	7,  // 45: sluice.v1.AuditService.GetPayload:output_type -> sluice.v1.GetPayloadResponse
+	10, // 46: sluice.v1.AuditService.TailRecords:output_type -> sluice.v1.TailRecordsResponse
+	12, // 47: sluice.v1.AuditService.GetStats:output_type -> sluice.v1.GetStatsResponse
+	15, // 48: sluice.v1.AuditService.ReadRecords:output_type -> sluice.v1.ReadRecordsResponse
+	18, // 49: sluice.v1.AuditService.ListLogs:output_type -> sluice.v1.ListLogsResponse
+	21, // 50: sluice.v1.AuditService.ReadLeaves:output_type -> sluice.v1.ReadLeavesResponse
+	23, // 51: sluice.v1.AuditService.ListCheckpoints:output_type -> sluice.v1.ListCheckpointsResponse
+	26, // 52: sluice.v1.AuditService.LookUpValue:output_type -> sluice.v1.LookUpValueResponse
+	43, // [43:53] is the sub-list for method output_type
+	33, // [33:43] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_audit_proto_init() }
