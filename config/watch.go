@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -136,13 +137,14 @@ func (w *Watcher) reloaded(ctx context.Context, err error) {
 // Digest tells one state of the files that were read from another. It is not to be
 // called while [Watcher.Run] runs, but by what that calls.
 func (w *Watcher) Digest() string {
-	all := sha256.New()
-	for _, path := range slices.Sorted(maps.Keys(w.seen)) {
-		one := w.seen[path]
-		all.Write([]byte(filepath.Base(path)))
-		all.Write(one[:])
+	// By name, not by path: the same files have the same digest from wherever they are read.
+	var files []string
+	for path, one := range w.seen {
+		files = append(files, filepath.Base(path)+string(one[:]))
 	}
-	return hex.EncodeToString(all.Sum(nil))
+	slices.Sort(files)
+	sum := sha256.Sum256([]byte(strings.Join(files, "")))
+	return hex.EncodeToString(sum[:])
 }
 
 // maxLogged bounds the log lines of one bad file.

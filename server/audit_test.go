@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,11 +18,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/merkle"
 	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
 	"github.com/sluice-gateway/sluice/backends/backendstest"
+	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/gen/inference"
+	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/server"
 )
 
@@ -99,6 +103,24 @@ func TestEachCallOnEachDoorIsRecorded(t *testing.T) {
 		t.Errorf("recorded is\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
 	whole(t, all[1], g)
+	digests(t, all, g)
+}
+
+// digests: what `sluice check` says of the configuration is what its records say.
+func digests(t *testing.T, all []*audit.Record, g *gateway) {
+	t.Helper()
+	t.Chdir(g.dir)
+	for _, path := range []string{filepath.Join(g.dir, "sluice.yaml"), "sluice.yaml"} {
+		w := config.Watcher{Path: path}
+		if _, problems := w.Load(); problems.Err() != nil {
+			t.Fatal(problems.Err())
+		}
+		for _, r := range all {
+			if (r.Kind == audit.KindStart || r.Kind == audit.KindReload) && r.Object != w.Digest() {
+				t.Errorf("%s has the digest %s, the %s record %q", path, w.Digest(), r.Kind, r.Object)
+			}
+		}
+	}
 }
 
 // whole looks at everything that is told of one call.
@@ -185,7 +207,8 @@ func TestEachRequestOfAStreamIsRecorded(t *testing.T) {
 
 // What can't be recorded is not done; what only looks whether the gateway lives is.
 func TestNothingIsDoneUnrecorded(t *testing.T) {
-	g := start(t, setup{extra: "audit: { sqlite: audit.db, wait: 1s, queue: 100 }"})
+	g := start(t, setup{server: "  openai: true\n", extra: "audit: { sqlite: audit.db, wait: 1s, queue: 100 }"})
+	console := g.dialConsole()
 	away := filepath.Join(g.dir, "away.db")
 	g.rename("audit.db", away)
 	for name, call := range map[string]func() error{
@@ -219,6 +242,26 @@ func TestNothingIsDoneUnrecorded(t *testing.T) {
 		_, err := g.ModelInfer(g.as("bob"), simpleRequest("r"))
 		return err == nil
 	})
+}
+
+// overHTTP makes of an HTTP answer the error that gRPC would have had, if it is one.
+func overHTTP(code int, text string, header http.Header) error {
+	if code == http.StatusServiceUnavailable && header.Get("Sluice-Reason") == access.ReasonAuditAway {
+		return status.Error(codes.Unavailable, text)
+	}
+	return fmt.Errorf("%d %s", code, text)
+}
+
+// TestAReloadThatIsRefusedIsRecorded, and does not quote the files.
+func TestAReloadThatIsRefusedIsRecorded(t *testing.T) {
+	g := start(t, setup{extra: recorded})
+	g.Write("policy.yaml", "roles: { "+prompt+": [ {} ]")
+	g.Reload()
+	all := g.records()
+	i := slices.IndexFunc(all, func(r *audit.Record) bool { return r.Kind == audit.KindReload && r.Verdict == audit.Failed })
+	if i < 0 || all[i].Detail == "" || strings.Contains(all[i].Detail, prompt) {
+		t.Errorf("recorded are %+v", all)
+	}
 }
 
 func (g *gateway) rename(from, to string) {
