@@ -58,66 +58,81 @@ func (w *watches) close(id string) {
 	}
 }
 
-// WatchApprovals sends what the caller may see until he or his token ends. It is a
-// [grpc.StreamHandler].
-func (s *Service) WatchApprovals(_ any, ss grpc.ServerStream) error {
-	call := access.CallFrom(ss.Context())
-	m := new(pb.WatchApprovalsRequest)
-	if err := ss.RecvMsg(m); err != nil {
-		return err
-	}
-	if refused := checkKnown(m); refused != nil {
-		return refused
-	}
-	if s.Approvals == nil {
-		return errNoStore
-	}
-	id := call.Principal.ID()
-	if refused := s.watches.open(id); refused != nil {
-		return refused
-	}
-	defer s.watches.close(id)
+// feed is what a stream sends.
+type feed struct{ grpc.ServerStream }
 
-	if err := ss.SendHeader(metadata.Pairs(WatchHeader, "open")); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ss.Context())
-	defer cancel()
-	expiry := time.NewTimer(call.Principal.Expires.Sub(s.Now()))
-	defer expiry.Stop()
-	w := watch{Service: s, call: call, asked: m, stream: ss, told: make(map[string]bool)}
-	requests := s.Approvals.Watch(ctx)
-	for {
-		select {
-		case r, open := <-requests:
-			if !open {
-				return over(ctx)
-			}
-			if err := w.tell(r); err != nil {
-				return err
-			}
-		case <-expiry.C:
-			return &access.Error{
-				Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
-				Message: "the token has expired since the watch began; begin another with a fresh one",
-			}
-		case <-s.Done:
-			return over(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
+// begin tells the client that it may read, before there is anything to read.
+func (f feed) begin() error { return f.SendHeader(metadata.Pairs(WatchHeader, "open")) }
+
+// reading makes a stream's handler of one that sends what its request asks for,
+// until it is done or the caller, his token or the gateway ends; away is the reason of
+// the last.
+func reading[M any, P message[M]](s *Service, away string, send func(ctx context.Context, call *access.Call, m P, to feed) error) grpc.StreamHandler {
+	return func(_ any, ss grpc.ServerStream) error {
+		call, m := access.CallFrom(ss.Context()), P(new(M))
+		if err := ss.RecvMsg(m); err != nil {
+			return err
 		}
+		if refused := checkKnown(m); refused != nil {
+			return refused
+		}
+		id := call.Principal.ID()
+		if refused := s.watches.open(id); refused != nil {
+			return refused
+		}
+		defer s.watches.close(id)
+		ctx, cancel := context.WithCancelCause(ss.Context())
+		defer cancel(nil)
+		expiry := time.AfterFunc(call.Principal.Expires.Sub(s.Now()), func() { cancel(errExpired) })
+		defer expiry.Stop()
+		ended := make(chan struct{})
+		defer close(ended)
+		go func() { // ends with this handler
+			select {
+			case <-s.Done:
+				cancel(over(away))
+			case <-ended:
+			}
+		}()
+		err := send(ctx, call, m, feed{ss})
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		return err
 	}
 }
 
-// over is why a watch ended whose source did.
-func over(ctx context.Context) error {
+var errExpired = &access.Error{
+	Kind: access.Unauthenticated, Reason: access.ReasonTokenExpired,
+	Message: "the token has expired since the reading began; go on with a fresh one",
+}
+
+// over is why a reading ends before it is done.
+func over(away string) *access.Error {
+	return &access.Error{
+		Kind: access.Unavailable, Reason: away, RetryAfter: time.Second,
+		Message: "the gateway is shutting down; begin anew",
+	}
+}
+
+// watchApprovals sends what the caller may see.
+func (s *Service) watchApprovals(ctx context.Context, call *access.Call, m *pb.WatchApprovalsRequest, to feed) error {
+	if s.Approvals == nil {
+		return errNoStore
+	}
+	if err := to.begin(); err != nil {
+		return err
+	}
+	w := watch{Service: s, call: call, asked: m, stream: to, told: make(map[string]bool)}
+	for r := range s.Approvals.Watch(ctx) {
+		if err := w.tell(r); err != nil {
+			return err
+		}
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &access.Error{
-		Kind: access.Unavailable, Reason: access.ReasonStoreAway, RetryAfter: time.Second,
-		Message: "the gateway is shutting down; begin the watch anew",
-	}
+	return over(access.ReasonStoreAway) // its source has ended first
 }
 
 // watch is one watch.
