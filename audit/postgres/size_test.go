@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,16 +90,18 @@ func searchMany(t *testing.T, l *postgres.Log) {
 		"a call":                           {Call: middle.Call},
 		"loads approved by":                {Verb: "load", Approver: "https://login.example.com#carol", Since: hour, Limit: 100},
 	} {
-		var slowest time.Duration
+		var took [15]time.Duration
 		n := 0
-		for range 5 {
+		for i := range took {
 			at := time.Now()
 			n = len(places(t, l, q))
-			slowest = max(slowest, time.Since(at))
+			took[i] = time.Since(at)
 		}
-		t.Logf("%s: %d records in %v", name, n, slowest)
-		if slowest > bar {
-			t.Errorf("%s: took %v, more than %v", name, slowest, bar)
+		slices.Sort(took[:]) // the slowest are the machine's, which has other things to do
+		median := took[len(took)/2]
+		t.Logf("%s: %d records in %v to %v, median %v", name, n, took[0], took[len(took)-1], median)
+		if median > bar {
+			t.Errorf("%s: took %v, more than %v", name, median, bar)
 		}
 		if (n == 0) != (name == "nobody") {
 			t.Errorf("%s: %d records", name, n)
