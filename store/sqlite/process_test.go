@@ -118,7 +118,7 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("check: %+v, %v", found, err)
 	}
 	// Of its own changes a store knows the ids; without one is what others did.
-	for timeout := time.After(store.Poll); ; {
+	for timeout := time.After(time.Minute); ; {
 		select {
 		case hint := <-hints:
 			if hint.ID != "" {

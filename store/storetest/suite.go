@@ -16,7 +16,7 @@ import (
 type Database func(t *testing.T) store.Store
 
 // patience bounds the waits of the suite, all of which end sooner.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Run holds a store to the contract: each sentence of package store is a case.
 // fresh makes an empty database for each of them.
