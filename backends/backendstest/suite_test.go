@@ -129,6 +129,7 @@ func TestMistaken(t *testing.T) {
 	if mistake == "" {
 		t.Skip("runs as a part of TestSuiteFindsMistakes")
 	}
+	backendstest.Hurry()
 	backendstest.Run(t, backendstest.TritonHarness(func(t *testing.T, s backendstest.Setup, server *backendstest.Server) backends.Backend {
 		t.Helper()
 		if server == nil {

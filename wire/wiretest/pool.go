@@ -29,7 +29,7 @@ const (
 	leastCap = 1<<10 + 1
 	// patience is how long Check waits for buffers that goroutines of gRPC's
 	// still hold: they are on their way out when a server has stopped.
-	patience = 10 * time.Second
+	patience = time.Minute
 )
 
 // Pool is a mem.BufferPool that never hands out a buffer twice: what is freed is
