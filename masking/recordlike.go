@@ -27,19 +27,21 @@ type likeness struct {
 // decoded by themselves.
 const maxLikes = 8
 
-// like finds an answer's likeness; nil where it is none that can be used.
-func (s *streamRun) like(head []byte) *likeness {
-	i := slices.IndexFunc(s.likes, func(l *likeness) bool { return bytes.Equal(l.head, head) })
-	if i < 0 {
-		if i = len(s.likes); i == maxLikes {
-			return nil
+// like finds an answer's likeness, and cuts its raw data off; false where there is none
+// that can be used.
+func (s *streamRun) like(message []byte) (*likeness, []byte, bool) {
+	for _, l := range s.likes {
+		if raws, can := wire.CutLike(message, l.head); can {
+			return l, raws, l.plain
 		}
-		s.likes = append(s.likes, s.newLikeness(head))
 	}
-	if l := s.likes[i]; l.plain {
-		return l
+	head, raws, can := wire.CutAnswer(message)
+	if !can || len(s.likes) == maxLikes {
+		return nil, nil, false
 	}
-	return nil
+	l := s.newLikeness(head)
+	s.likes = append(s.likes, l)
+	return l, raws, l.plain
 }
 
 func (s *streamRun) newLikeness(head []byte) *likeness {
@@ -61,12 +63,8 @@ func (s *streamRun) newLikeness(head []byte) *likeness {
 
 // alike reads an answer that is like another; false where it has to be decoded.
 func (s *streamRun) alike(message []byte, into *streamAnswer) (bool, *access.Error) {
-	head, raws, can := wire.CutAnswer(message)
+	l, raws, can := s.like(message)
 	if !can {
-		return false, nil
-	}
-	l := s.like(head)
-	if l == nil {
 		return false, nil
 	}
 	n, elems := 0, 0

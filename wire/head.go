@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"iter"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -102,12 +103,25 @@ func CutAnswer(b []byte) (head, raws []byte, can bool) {
 		}
 		raws = raws[n+size:]
 	}
-	for rest = raws; len(rest) > 0; {
-		if _, rest, can = cutField(rest, fieldRawOutputs); !can {
-			return nil, nil, false
-		}
+	return body[:len(body)-len(raws)], raws, onlyRaws(raws)
+}
+
+// CutLike is [CutAnswer] of an answer whose head is that of another, which is told by
+// it at less cost. False says nothing.
+func CutLike(b, head []byte) (raws []byte, can bool) {
+	body, rest, can := cutField(b, fieldInferResponse)
+	if !can || len(rest) > 0 || !bytes.HasPrefix(body, head) {
+		return nil, false
 	}
-	return body[:len(body)-len(raws)], raws, true
+	raws = body[len(head):]
+	return raws, onlyRaws(raws)
+}
+
+func onlyRaws(b []byte) (can bool) {
+	for can = true; can && len(b) > 0; {
+		_, b, can = cutField(b, fieldRawOutputs)
+	}
+	return can
 }
 
 // RawOutputs yields the data in raws, as [CutAnswer] gives them.

@@ -144,6 +144,18 @@ func TestAnAnswerIsCutInTwo(t *testing.T) {
 	}
 	plain := encoded(t, token("x"))
 	body := plain[2:]
+	like, _, _ := wire.CutAnswer(plain)
+	for _, text := range []string{"", "longer than that", "x"} {
+		raws, can := wire.CutLike(encoded(t, token(text)), like)
+		if _, same, _ := wire.CutAnswer(encoded(t, token(text))); !can || !slices.Equal(raws, same) {
+			t.Errorf("%q like another: %x, %v", text, raws, can)
+		}
+	}
+	another := token("x")
+	another.InferResponse.Id = "8"
+	if raws, can := wire.CutLike(encoded(t, another), like); can {
+		t.Errorf("another id is cut into %x", raws)
+	}
 	for name, b := range map[string][]byte{
 		"nothing":                   nil,
 		"an error before":           append([]byte{1<<3 | 2, 1, 'e'}, plain...),
@@ -159,6 +171,9 @@ func TestAnAnswerIsCutInTwo(t *testing.T) {
 	} {
 		if head, raws, can := wire.CutAnswer(b); can {
 			t.Errorf("%s: cut into %x and %x", name, head, raws)
+		}
+		if raws, can := wire.CutLike(b, like); can {
+			t.Errorf("%s: cut like another into %x", name, raws)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func BenchmarkToken(b *testing.B) {
 			}
 			c = k.Begin("m", infer, "", opened)
 		}
-		c.Stream(m)
+		c.Stream(m, opened)
 	}
 	c.Drop()
 }
@@ -42,19 +42,19 @@ func BenchmarkNotCaptured(b *testing.B) {
 	var c *payload.Capture
 	b.ReportAllocs()
 	for range b.N {
-		c.Stream(m)
+		c.Stream(m, opened)
 	}
 }
 
 // BenchmarkWork is what the workers do for a request of 500 tokens, for each token.
 func BenchmarkWork(b *testing.B) {
 	k, _ := keeper(b, nil)
-	m := chunk(b, " token")
+	said := []*wire.Message{chunk(b, " token"), chunk(b, " after"), chunk(b, " another")}
 	const tokens = 500
 	for i := 0; i < b.N; i += tokens {
 		c := k.Begin("m", infer, "", opened)
-		for range tokens {
-			c.Stream(m)
+		for n := range tokens {
+			c.Stream(said[n%len(said)], opened)
 		}
 		if s := c.Seal(b.Context(), true); s.Payload == nil {
 			b.Fatal(s.Lost)

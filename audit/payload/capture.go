@@ -69,13 +69,18 @@ func (c *Capture) Request(m *wire.Message) {
 // Answer notes the answer of a unary call as it leaves.
 func (c *Capture) Answer(m *wire.Message) { c.message(Answer, m) }
 
-// Stream notes an answer of a stream as it leaves.
-func (c *Capture) Stream(m *wire.Message) { c.message(Stream, m) }
+// Stream notes an answer of a stream as it leaves. at is the time that it is: streams
+// have so many answers that asking for it twice shows.
+func (c *Capture) Stream(m *wire.Message, at time.Time) {
+	if c != nil {
+		c.messageOf(Stream, "", m, at)
+	}
+}
 
 // OtherMessage notes the request of an RPC that is no inference, of a protobuf type.
 func (c *Capture) OtherMessage(typ string, m *wire.Message) {
 	if c != nil && c.rule.Requests {
-		c.messageOf(OtherAsked, typ, m)
+		c.messageOf(OtherAsked, typ, m, c.keeper.now())
 	}
 }
 
@@ -96,7 +101,7 @@ func (c *Capture) Failure(text string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.begin(Failure, len(text)) {
+	if c.begin(Failure, len(text), c.keeper.now()) {
 		c.end(append(c.block, text...))
 	}
 }
@@ -125,15 +130,16 @@ func (c *Capture) lose(why Lost) {
 }
 
 // message copies m.
-func (c *Capture) message(kind Kind, m *wire.Message) { c.messageOf(kind, "", m) }
-
-func (c *Capture) messageOf(kind Kind, typ string, m *wire.Message) {
-	if c == nil {
-		return
+func (c *Capture) message(kind Kind, m *wire.Message) {
+	if c != nil {
+		c.messageOf(kind, "", m, c.keeper.now())
 	}
+}
+
+func (c *Capture) messageOf(kind Kind, typ string, m *wire.Message, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.begin(kind, m.Len()) {
+	if !c.begin(kind, m.Len(), at) {
 		return
 	}
 	c.frames[len(c.frames)-1].Type = typ
@@ -151,7 +157,7 @@ func (c *Capture) other(kind Kind, m proto.Message) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.begin(kind, proto.Size(m)) {
+	if !c.begin(kind, proto.Size(m), c.keeper.now()) {
 		return
 	}
 	c.frames[len(c.frames)-1].Type = string(m.ProtoReflect().Descriptor().FullName())
@@ -164,7 +170,7 @@ func (c *Capture) other(kind Kind, m proto.Message) {
 }
 
 // begin notes a frame, and tells whether there is room for its n bytes. c is locked.
-func (c *Capture) begin(kind Kind, n int) bool {
+func (c *Capture) begin(kind Kind, n int, at time.Time) bool {
 	if c.closed || c.lost != 0 {
 		return false
 	}
@@ -175,7 +181,7 @@ func (c *Capture) begin(kind Kind, n int) bool {
 	if !c.grow(n) {
 		return false
 	}
-	f := Frame{Kind: kind, At: max(c.keeper.now().Sub(c.opened), 0), Size: n}
+	f := Frame{Kind: kind, At: max(at.Sub(c.opened), 0), Size: n}
 	// What follows one that does not fit is left out too: nobody could tell what it
 	// belongs to.
 	c.cut = c.cut || c.stored+n > int(c.rule.Cap)

@@ -24,7 +24,7 @@ func TestKept(t *testing.T) {
 	c.Request(request(t, "I am "+email))
 	for _, text := range []string{"Dear jane.d", "oe@example.com, your card 4111 1111", " 1111 1111 is here."} {
 		now.add(20 * time.Millisecond)
-		c.Stream(chunk(t, text))
+		c.Stream(chunk(t, text), now.Now())
 	}
 	c.Failure("lost " + ssn)
 	sealed := await(c, true)
@@ -131,7 +131,7 @@ func TestNothingIsCaptured(t *testing.T) {
 	var none *payload.Keeper
 	c := none.Begin("m", infer, "", opened)
 	c.Request(request(t, "x"))
-	c.Stream(chunk(t, "x"))
+	c.Stream(chunk(t, "x"), opened)
 	c.OtherRequest(&pb.ServerLiveRequest{})
 	c.Failure("x")
 	c.Drop()
@@ -161,9 +161,9 @@ func TestRequestsAreLeftOut(t *testing.T) {
 func TestCap(t *testing.T) {
 	k, s := keeper(t, func(o *payload.Options) { o.Rules = rules(func(r *payload.Rule) { r.Cap = 1 << 10 }) })
 	c := k.Begin("m", infer, "", opened)
-	c.Stream(chunk(t, "hello "+strings.Repeat("x", 700)+" 4111 1111 "))
-	c.Stream(chunk(t, "1111 1111"+strings.Repeat("y", 2000)))
-	c.Stream(chunk(t, "small"))
+	c.Stream(chunk(t, "hello "+strings.Repeat("x", 700)+" 4111 1111 "), opened)
+	c.Stream(chunk(t, "1111 1111"+strings.Repeat("y", 2000)), opened)
+	c.Stream(chunk(t, "small"), opened)
 	sealed := await(c, true)
 	if sealed.Ref.Complete {
 		t.Error("said to be complete")
@@ -195,7 +195,7 @@ func TestLost(t *testing.T) {
 	}{
 		{"no memory", func(o *payload.Options) { o.Memory = 8 << 10 }, func(t *testing.T, _ *payload.Keeper, c *payload.Capture) {
 			for range 64 {
-				c.Stream(chunk(t, strings.Repeat("x", 200)))
+				c.Stream(chunk(t, strings.Repeat("x", 200)), opened)
 			}
 		}, payload.NoMemory},
 		{"not attributed", nil, func(_ *testing.T, _ *payload.Keeper, c *payload.Capture) { c.Drop() }, payload.Unattributed},
@@ -316,7 +316,7 @@ func TestCapturesAtOnce(t *testing.T) {
 				c := k.Begin("m", infer, "", opened)
 				var both sync.WaitGroup
 				both.Go(func() { c.Request(request(t, email)) })
-				both.Go(func() { c.Stream(chunk(t, card)) })
+				both.Go(func() { c.Stream(chunk(t, card), opened) })
 				both.Wait()
 				if sealed := await(c, true); sealed.Payload != nil {
 					s.put(sealed.Payload)

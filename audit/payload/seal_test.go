@@ -202,7 +202,7 @@ func TestWordsAcrossChunks(t *testing.T) {
 	c := k.Begin("m", infer, "", opened)
 	c.Request(request(t, "Wer suchet, der findet: Straße"))
 	for _, text := range []string{"inter", "national jane.d", "oe@example.com"} {
-		c.Stream(chunk(t, text))
+		c.Stream(chunk(t, text), opened)
 	}
 	sealed := await(c, true)
 	s.put(sealed.Payload)

@@ -1,7 +1,6 @@
 package payload
 
 import (
-	"bytes"
 	"encoding/binary"
 	"iter"
 	"strings"
@@ -120,8 +119,11 @@ func (t *texts) remember(message []byte, resp wire.InferResponse) {
 
 // alike takes the texts of an answer that is like the last one; false says nothing.
 func (t *texts) alike(message []byte) bool {
-	head, raws, can := wire.CutAnswer(message)
-	if !can || !t.known || !bytes.Equal(head, t.head) {
+	if !t.known {
+		return false
+	}
+	raws, can := wire.CutLike(message, t.head)
+	if !can {
 		return false
 	}
 	n := 0

@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -102,11 +103,11 @@ func (s *stream) session() string {
 
 // said notes an answer. One that is this request's by its id alone could be
 // another's: then nothing of the request is kept.
-func (r *message) said(m *wire.Message, followed bool) {
+func (r *message) said(m *wire.Message, followed bool, now time.Time) {
 	if !followed {
 		r.capture.Drop()
 	}
-	r.capture.Stream(m)
+	r.capture.Stream(m, now)
 }
 
 // ended hears that a request has no further answer.

@@ -325,8 +325,9 @@ func (s *stream) alike(m *wire.Message, follower *message, followed bool) *messa
 
 // noted notes that an answer to r leaves. s.mu is held.
 func (s *stream) noted(r *message, m *wire.Message, followed bool) {
-	r.said(m, followed)
-	r.note(s.recorder.now())
+	now := s.recorder.now()
+	r.said(m, followed, now)
+	r.note(now)
 	for _, f := range s.found {
 		r.count(f)
 	}
