@@ -59,17 +59,17 @@ def test_a_backend_that_is_killed_and_comes_back(mortal, door):
         streamed.take(3)
 
         mortal.kill()
-        with within(3):
-            assert calls.take(1, seconds=3)[0].status() == "StatusCode.UNAVAILABLE"
-            until(lambda: ended(streamed), "the stream has ended", seconds=3)
-        with within(3):
+        with within(15):
+            assert calls.take(1, seconds=15)[0].status() == "StatusCode.UNAVAILABLE"
+            until(lambda: ended(streamed), "the stream has ended", seconds=15)
+        with within(15):
             refused("UNAVAILABLE", client.infer, "simple", simple())
             refused("UNAVAILABLE", client.is_model_ready, "simple")
         assert client.is_server_live()
-        until(lambda: not client.is_server_ready(), "the gateway says that it is not ready", seconds=5)
+        until(lambda: not client.is_server_ready(), "the gateway says that it is not ready")
 
         mortal.start()
-        until(lambda: works(client), "calls come through again", seconds=10)
+        until(lambda: works(client), "calls come through again", seconds=30)
         assert client.is_server_ready()
 
 
@@ -91,16 +91,16 @@ def test_a_backend_that_hangs(mortal, door, gateway):
         client.infer("simple", simple())
         mortal.process.pause()
         try:
-            with within(3):
+            with within(15):
                 refused("DEADLINE_EXCEEDED", client.infer, "simple", simple(), client_timeout=0.5)
                 refused("DEADLINE_EXCEEDED", client.get_model_metadata, "simple", client_timeout=0.5)
-                assert client.is_server_live(client_timeout=2)
+                assert client.is_server_live(client_timeout=10)
             with stream(door, stream_timeout=0.5) as (_, answers):
-                [error] = answers.take(1, seconds=5)
+                [error] = answers.take(1, seconds=30)
                 assert error.status() == "StatusCode.DEADLINE_EXCEEDED"
         finally:
             mortal.process.resume()
-        until(lambda: works(client), "calls come through again", seconds=10)
+        until(lambda: works(client), "calls come through again", seconds=30)
 
 
 class Nonsense:
@@ -172,7 +172,7 @@ def test_told_to_end_it_lets_calls_finish(mortal, issuer, tmp_path):
                 until(lambda: busy(other), "the model is at work")
             ending = threading.Thread(target=gateway.stop)
             ending.start()
-            [answer] = answers.take(1, seconds=10)
+            [answer] = answers.take(1, seconds=30)
             assert int(answer.as_numpy("SLEPT")[0]) == 1500
             ending.join(10)
             assert not gateway.process.alive()
@@ -190,9 +190,9 @@ def test_told_to_end_it_does_not_wait_for_ever(mortal, issuer, tmp_path):
         client.async_stream_infer("slow", slow(20_000))
         with door.client() as other:
             until(lambda: busy(other), "the model is at work")
-        with within(8):
+        with within(15):
             gateway.stop()
-        [error] = answers.take(1, seconds=5)
+        [error] = answers.take(1, seconds=30)
         assert error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED")
         client.stop_stream(cancel_requests=True)
 
@@ -206,11 +206,11 @@ def test_a_policy_is_taken_over_while_it_serves(mortal, issuer, tmp_path):
             policy = tmp_path / "policy.yaml"
             good = policy.read_text()
             policy.write_text(good.replace('"model-viewer"', '"model-nobody"'))
-            until(lambda: not works(client), "bob has lost his role", seconds=10)
+            until(lambda: not works(client), "bob has lost his role", seconds=30)
             policy.write_text("roles: [what?")
-            until(lambda: "policy.yaml" in gateway.process.tail(5), "the problem is in the log", seconds=10)
+            until(lambda: "policy.yaml" in gateway.process.tail(5), "the problem is in the log", seconds=30)
             assert not works(client)
             policy.write_text(good)
-            until(lambda: works(client), "bob has it again", seconds=10)
+            until(lambda: works(client), "bob has it again", seconds=30)
     finally:
         gateway.stop()

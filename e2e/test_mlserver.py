@@ -216,7 +216,7 @@ def test_who_goes_away_stops_the_model(mlserver, through):
         [first] = answers.take(1)
         assert words([first]) == b"What "
         client.stop_stream(cancel_requests=True)
-    until((mlserver.folder / "cancelled").exists, "the model has heard of it", seconds=2)
+    until((mlserver.folder / "cancelled").exists, "the model has heard of it")
 
 
 def test_of_the_wrong_type(tmp_path, issuer, mlserver):

@@ -93,9 +93,9 @@ def test_a_caller_who_leaves_cancels_the_model(web, sluice):
     body = '{"inputs":[{"name":"MILLISECONDS","shape":[1],"datatype":"INT32","data":[20000]}]}'
     leaving = threading.Thread(target=web("bob").ask_and_leave, args=("POST", "/v2/models/slow/infer", body, 1))
     leaving.start()
-    until(busy, "the model is at work", seconds=5)
+    until(busy, "the model is at work")
     leaving.join()
-    until(lambda: not busy(), "the call ends with its caller", seconds=5)
+    until(lambda: not busy(), "the call ends with its caller", seconds=12)
 
 
 def test_a_deadline_in_a_header(web):

@@ -107,4 +107,4 @@ def test_a_certificate_that_changes_is_taken_over(secured, certificates):
 
     before = shown()
     certificates.pair("server", ExtendedKeyUsageOID.SERVER_AUTH)
-    until(lambda: shown() != before, "the new certificate is shown", seconds=15)
+    until(lambda: shown() != before, "the new certificate is shown")
