@@ -77,6 +77,9 @@ type Verified struct {
 	Records  uint64 `json:"records"`
 	Pruned   uint64 `json:"pruned"`
 	Unsigned uint64 `json:"unsigned"`
+	// PrunedBy is the log whose word alone it is that so many were pruned, and not
+	// dropped: it is as good as that log's key. Empty is this log itself.
+	PrunedBy string `json:"pruned_by,omitempty"`
 	// Checkpoints is how many signatures were checked; Signed is the time of the last.
 	Checkpoints int       `json:"checkpoints"`
 	Signed      time.Time `json:"signed,omitzero"`
@@ -104,7 +107,7 @@ const maxFindings = 1000
 // Verify compares every record, hash and checkpoint of the evidence with each other
 // and with what was signed. The error is of evidence that can't be read at all.
 func Verify(ctx context.Context, e Evidence, o VerifyOptions) (*Report, error) {
-	v := &verification{evidence: e, keys: make(map[string]string), trusted: make(map[string][]anchor), pruned: make(map[string]uint64), report: new(Report)}
+	v := &verification{evidence: e, keys: make(map[string]string), trusted: make(map[string][]anchor), pruned: make(map[string]byOther), report: new(Report)}
 	for _, key := range o.Keys {
 		name, _, _ := strings.Cut(key, "+")
 		v.keys[name] = key
@@ -146,8 +149,14 @@ type verification struct {
 	evidence Evidence
 	keys     map[string]string
 	trusted  map[string][]anchor // by log
-	pruned   map[string]uint64   // by log, up to where others have signed that they pruned it
+	pruned   map[string]byOther  // by log
 	report   *Report
+}
+
+// byOther is up to where another log has signed that this one was pruned.
+type byOther struct {
+	to   uint64
+	from string
 }
 
 // anchor is what a log is known to have been.
@@ -193,7 +202,9 @@ func (v *verification) others(s merkle.Statement) {
 		v.anchor(o.Origin, anchor{o.Size, o.Root, "named by " + s.Origin})
 	}
 	for _, p := range s.Pruned {
-		v.pruned[p.Origin] = max(v.pruned[p.Origin], p.To)
+		if p.To > v.pruned[p.Origin].to {
+			v.pruned[p.Origin] = byOther{p.To, s.Origin}
+		}
 	}
 }
 

@@ -194,7 +194,11 @@ func (w *walk) end(grown uint64) error {
 	if !w.claimed && size > 0 && len(w.keys) > 0 {
 		w.found(Finding{Replica: w.state.Replica, Fault: Unsigned, Last: size - 1, Detail: "it has no checkpoint, and its first record was written with one"})
 	}
-	if to := max(w.prunedTo, w.pruned[w.state.Replica]); w.state.First > to {
+	other := w.pruned[w.state.Replica]
+	if w.state.First > w.prunedTo && w.state.First <= other.to {
+		w.sum.PrunedBy = other.from
+	}
+	if to := max(w.prunedTo, other.to); w.state.First > to {
 		w.found(Finding{Replica: w.state.Replica, Fault: Dropped, First: to, Last: w.state.First - 1, Detail: "nothing signed says that they were pruned"})
 	}
 	if w.record != nil && w.record.Place >= grown || w.state.Size > size {

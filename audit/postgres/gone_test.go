@@ -76,8 +76,15 @@ func TestAGoneReplicaIsPrunedByOthers(t *testing.T) {
 	if n := said(t, l, name); n != 1 {
 		t.Errorf("%d records say that it was pruned, want 1", n)
 	}
-	if found, _ := verify(t, l); len(found) > 0 {
-		t.Errorf("verified: %v", found)
+	found, report := verify(t, l)
+	by := ""
+	for _, v := range report.Logs {
+		if v.Replica == name {
+			by = v.PrunedBy
+		}
+	}
+	if len(found) > 0 || !slices.ContainsFunc(all, func(g *gateway) bool { return g.key.Origin() == by }) {
+		t.Errorf("verified: %v, pruned by %q", found, by)
 	}
 	for i := range all { // each starts again, and signs again
 		must(t, all[i].Close())

@@ -243,6 +243,9 @@ func printVerified(w io.Writer, r *audit.Report, output string) error {
 		for _, l := range r.Logs {
 			fmt.Fprintf(w, "%s: %d records compared, %d pruned, %d not signed yet; %s checked, the last of %s\n",
 				shown(l.Replica), l.Records, l.Pruned, l.Unsigned, count(l.Checkpoints, "checkpoint"), l.Signed.UTC().Format(time.RFC3339))
+			if l.PrunedBy != "" {
+				fmt.Fprintf(w, "%s: that %d were pruned says the checkpoint of %s\n", shown(l.Replica), l.Pruned, shown(l.PrunedBy))
+			}
 		}
 		for _, f := range r.Findings {
 			fmt.Fprintln(w, shown(f.String()))
