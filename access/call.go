@@ -88,6 +88,9 @@ type Call struct {
 	// OnRoute, if set, hears to which replica of which backend the message of a stream
 	// goes that was read last, on the goroutine that reads.
 	OnRoute func(backend, replica string)
+	// OnAnswer, if set, hears that an answer to a message of a stream has come and is
+	// about to be sent, on the goroutine that sends it.
+	OnAnswer func()
 	// OnMasked, if set, hears what masking found in one answer of a model, on the
 	// goroutine that sends the answer.
 	OnMasked func(Found)

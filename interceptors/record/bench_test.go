@@ -40,6 +40,7 @@ func BenchmarkToken(b *testing.B) {
 					case tokens - 1:
 						m = last
 					}
+					c.call.OnAnswer()
 					if err := ss.SendMsg(m); err != nil {
 						return err
 					}

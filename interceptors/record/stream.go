@@ -37,6 +37,7 @@ type stream struct {
 	reading *message       // what was decided on last and has not gone on yet
 	open    []*message     // what has gone on, the oldest first
 	found   []access.Found // what masking found since the last answer
+	came    time.Time      // when the answer came that is being sent, or its part before left
 	total   audit.Record
 	over    bool
 	begun   bool // who reads requests alone uses it
@@ -70,6 +71,7 @@ func newStream(ss grpc.ServerStream, r *Recorder, call *access.Call) *stream {
 	s.ctx = context.WithValue(ss.Context(), openKey{}, s)
 	call.Intent = s.intend
 	call.OnRoute = s.routed
+	call.OnAnswer = s.arrived
 	count := call.OnMasked
 	call.OnMasked = func(f access.Found) {
 		if count != nil {
@@ -236,8 +238,17 @@ func (s *stream) routed(backend, replica string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.open); n > 0 {
-		s.open[n-1].record.Backend, s.open[n-1].record.Server = backend, replica
+		record := &s.open[n-1].record
+		record.Backend, record.Server = backend, replica
+		record.Overhead = s.recorder.since(record.Time)
 	}
+}
+
+// arrived hears that an answer has come.
+func (s *stream) arrived() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.came = s.recorder.now()
 }
 
 // maxFound bounds what is noted between two answers: rules and entities are few.
@@ -326,6 +337,10 @@ func (s *stream) alike(m *wire.Message, follower *message, followed bool) *messa
 // noted notes that an answer to r leaves. s.mu is held.
 func (s *stream) noted(r *message, m *wire.Message, followed bool) {
 	now := s.recorder.now()
+	if !s.came.IsZero() {
+		r.record.Overhead += now.Sub(s.came)
+		s.came = now
+	}
 	r.said(m, followed, now)
 	r.note(now)
 	for _, f := range s.found {
@@ -373,6 +388,13 @@ func (s *stream) finish(r *message, code codes.Code) error {
 	s.describe(&r.record, r)
 	r.record.Verdict, r.record.Status = verdict(r.Refused, code), uint32(code)
 	r.record.Duration = max(s.recorder.since(r.record.Time), 0)
+	if r.record.Backend == "" { // it went nowhere
+		r.record.Overhead = r.record.Duration
+	}
+	if r.Approval != nil {
+		r.record.Overhead -= r.Approval.Waited
+	}
+	r.record.Overhead = max(r.record.Overhead, 0)
 	// The last answer ended the request; a refusal and the stream's end broke it off.
 	return s.recorder.keep(s.ctx, r.capture, !s.over && r.Refused == nil, nil, &r.record, r.intended, s.call)
 }

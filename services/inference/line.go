@@ -31,6 +31,7 @@ const finalKey = "triton_final_response"
 type line struct {
 	ctx    context.Context //nolint:containedctx // the stream's own
 	client grpc.ServerStream
+	heard  func()        // hears of each answer before it is sent
 	room   chan struct{} // one token for each place taken
 
 	mu     sync.Mutex // held while sending, so that the order is the order of sending
@@ -53,7 +54,11 @@ type place struct {
 }
 
 func newLine(ctx context.Context, client grpc.ServerStream) *line {
-	return &line{ctx: ctx, client: client, room: make(chan struct{}, maxWaiting), followed: make(chan struct{}, maxFollowed), open: make(map[*follow]struct{})}
+	heard := func() {}
+	if call := access.CallFrom(ctx); call != nil && call.OnAnswer != nil {
+		heard = call.OnAnswer
+	}
+	return &line{ctx: ctx, client: client, heard: heard, room: make(chan struct{}, maxWaiting), followed: make(chan struct{}, maxFollowed), open: make(map[*follow]struct{})}
 }
 
 // expect takes a place for a request whose answer comes in order. It waits
@@ -179,6 +184,7 @@ func (l *line) send(answer any) error {
 	if l.closed {
 		return l.ctx.Err()
 	}
+	l.heard()
 	err := l.client.SendMsg(answer)
 	if refused := (*access.MessageError)(nil); errors.As(err, &refused) {
 		return l.client.SendMsg(failure(refused.ID, refused.Err.Message, refused.Err.Reason))
