@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -55,7 +54,7 @@ func (f *found) keys(c *Config) {
 	if c.Secrets.Key.IsZero() {
 		return
 	}
-	if _, err := secret.LoadKeys(context.Background(), c.Secrets, nil); err != nil {
+	if err := secret.CheckKeys(c.Secrets); err != nil {
 		path, text, _ := strings.Cut(err.Error(), ": ")
 		f.under("", []access.Problem{{Path: path, Message: text}})
 	}

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type Config struct {
 	// OldKeys open what was sealed before the key was changed. What is stored is
 	// sealed anew under key when Sluice starts.
 	OldKeys []access.Secret `yaml:"old_keys"`
+	// Transit unwraps keys whose text begins with "wrapped:".
+	Transit *Transit `yaml:"transit"`
 	// Idle is how long a credential stays open, and its connections stay there,
 	// after the last call that used it.
 	Idle time.Duration `yaml:"idle"`
@@ -52,6 +55,11 @@ func (c *Config) Validate() (problems []access.Problem) {
 	if c.Key.IsZero() && len(c.OldKeys) > 0 {
 		add("key", "is missing: old keys open and do not seal")
 	}
+	if c.Transit != nil {
+		for _, p := range c.Transit.Validate() {
+			add("transit."+p.Path, "%s", p.Message)
+		}
+	}
 	if c.Idle < minIdle {
 		add("idle", "must be at least %v", minIdle)
 	}
@@ -61,23 +69,38 @@ func (c *Config) Validate() (problems []access.Problem) {
 	return problems
 }
 
-// KMS is a service that holds a key which nobody can read, and wraps others with
-// it. Both methods are bounded by their context.
-type KMS interface {
-	Wrap(ctx context.Context, key Bytes) (wrapped string, err error)
-	Unwrap(ctx context.Context, wrapped string) (key Bytes, err error)
-}
-
-// Wrapped begins the text of a key that a KMS has wrapped.
-const Wrapped = "wrapped:"
+var errNoKMS = errors.New("it is wrapped, and there is nothing to unwrap it; write secrets: { transit: { address: URL, key: NAME, token: file:PATH } }")
 
 // LoadKeys reads the configured keys. One whose text begins with [Wrapped] is
 // unwrapped by kms, which may be nil where there is none. Its errors name
 // references and never what is in them.
 func LoadKeys(ctx context.Context, c Config, kms KMS) (*Keyring, error) {
-	var keys []Bytes
+	keys, err := loadKeys(c, func(wrapped string) (Bytes, error) {
+		if kms == nil {
+			return Bytes{}, errNoKMS
+		}
+		key, err := kms.Unwrap(ctx, wrapped)
+		if err != nil {
+			return Bytes{}, fmt.Errorf("the KMS did not unwrap it: %w", err)
+		}
+		return key, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return NewKeyring(keys...)
+}
+
+// loadKeys reads the configured keys, the one that seals first.
+func loadKeys(c Config, unwrap func(wrapped string) (Bytes, error)) (keys []Bytes, err error) {
 	for i, ref := range append([]access.Secret{c.Key}, c.OldKeys...) {
-		key, err := loadKey(ctx, ref, kms)
+		text, err := ref.Resolve()
+		var key Bytes
+		if wrapped, is := strings.CutPrefix(text, Wrapped); err == nil && is {
+			key, err = unwrap(strings.TrimSpace(wrapped))
+		} else if err == nil {
+			key, err = ParseKey(text)
+		}
 		if err != nil {
 			name := "secrets.key"
 			if i > 0 {
@@ -87,24 +110,5 @@ func LoadKeys(ctx context.Context, c Config, kms KMS) (*Keyring, error) {
 		}
 		keys = append(keys, key)
 	}
-	return NewKeyring(keys...)
-}
-
-func loadKey(ctx context.Context, ref access.Secret, kms KMS) (Bytes, error) {
-	text, err := ref.Resolve()
-	if err != nil {
-		return Bytes{}, err
-	}
-	wrapped, is := strings.CutPrefix(text, Wrapped)
-	switch {
-	case !is:
-		return ParseKey(text)
-	case kms == nil:
-		return Bytes{}, fmt.Errorf("it is wrapped, and this program has no KMS to unwrap it")
-	}
-	key, err := kms.Unwrap(ctx, wrapped)
-	if err != nil {
-		return Bytes{}, fmt.Errorf("the KMS did not unwrap it: %w", err)
-	}
-	return key, nil
+	return keys, nil
 }

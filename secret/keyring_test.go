@@ -129,8 +129,6 @@ func TestKeyTexts(t *testing.T) {
 // kms wraps by turning bits.
 type kms struct{ away bool }
 
-func (k kms) Wrap(_ context.Context, key secret.Bytes) (string, error) { return key.Text(), nil }
-
 func (k kms) Unwrap(_ context.Context, wrapped string) (secret.Bytes, error) {
 	if k.away {
 		return secret.Bytes{}, errors.New("away")
@@ -166,7 +164,7 @@ func TestLoadKeys(t *testing.T) {
 		"bad old one":        {secret.Config{Key: a, OldKeys: []access.Secret{b, bad}}, nil, "secrets.old_keys[1]: it is no key"},
 		"twice":              {secret.Config{Key: a, OldKeys: []access.Secret{a}}, nil, "twice"},
 		"wrapped":            {secret.Config{Key: wrapped}, kms{}, ""},
-		"wrapped, no KMS":    {secret.Config{Key: wrapped}, nil, "no KMS"},
+		"wrapped, no KMS":    {secret.Config{Key: wrapped}, nil, "nothing to unwrap it"},
 		"wrapped, KMS away":  {secret.Config{Key: wrapped}, kms{away: true}, "did not unwrap"},
 		"an old wrapped one": {secret.Config{Key: a, OldKeys: []access.Secret{wrapped}}, kms{}, ""},
 	} {

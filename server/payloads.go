@@ -40,7 +40,7 @@ func (s *Server) openPayloads(ctx context.Context, cfg *config.Config, log audit
 	if cfg.Secrets.Key.IsZero() || !can {
 		return nil // nothing is kept, and nothing that was could be opened
 	}
-	ring, err := secret.LoadKeys(ctx, cfg.Secrets, nil)
+	ring, err := loadKeys(ctx, cfg.Secrets)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/masking"
 	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/secret"
+	"github.com/sluice-gateway/sluice/secret/transit"
 	"github.com/sluice-gateway/sluice/services/admin"
 	"github.com/sluice-gateway/sluice/store"
 )
@@ -30,7 +33,20 @@ func openKeys(ctx context.Context, cfg *config.Config) (*secret.Keyring, error) 
 	if !cfg.KeepsSecrets() {
 		return nil, nil
 	}
-	return secret.LoadKeys(ctx, cfg.Secrets, nil)
+	return loadKeys(ctx, cfg.Secrets)
+}
+
+// loadKeys reads the keys, and has those that are wrapped unwrapped.
+func loadKeys(ctx context.Context, c secret.Config) (*secret.Keyring, error) {
+	if c.Transit == nil {
+		return secret.LoadKeys(ctx, c, nil)
+	}
+	trust, err := trusting(c.Transit.CA, "")
+	if err != nil {
+		return nil, fmt.Errorf("secrets.transit: %w", err)
+	}
+	by := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: trust, DisableKeepAlives: true}
+	return secret.LoadKeys(ctx, c, transit.New(*c.Transit, by))
 }
 
 // vouched has what gives rights be what a gateway with the key has written. Without a
