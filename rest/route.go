@@ -61,7 +61,7 @@ func About(r *http.Request) (verb access.Verb, model string) {
 	rest, named := strings.CutPrefix(to.path, modelsPrefix)
 	segment, action, _ := strings.Cut(rest, "/")
 	model = modelName(segment)
-	if !ok || !named || segment == "stats" || access.CheckModelName(model) != nil {
+	if !ok || !named || segment == "stats" || strings.Contains(model, "%") || access.CheckModelName(model) != nil { // what is encoded, masking would not find
 		return access.None, ""
 	}
 	if inferences[action[strings.LastIndexByte(action, '/')+1:]] != nil {
