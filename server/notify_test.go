@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,6 +23,8 @@ import (
 	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/notify"
+	"github.com/sluice-gateway/sluice/secret"
+	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/store/sqlite"
 )
 
@@ -54,10 +57,12 @@ func (m *mailbox) all(path string) string {
 // slackDesk is a desk with a Slack app, and the links of its store.
 type slackDesk struct {
 	*desk
-	mail  *mailbox
-	links *notify.Links
-	kept  string // the store's file
-	n     int
+	mail *mailbox
+	// links are as a gateway with the key makes them, forged as who writes to the
+	// database does.
+	links, forged *notify.Links
+	kept          string // the store's file
+	n             int
 }
 
 // log is the audit log, which is beside the store.
@@ -90,19 +95,30 @@ notify:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kept.Close() })
-	s.links, s.kept = notify.NewLinks(kept), path
+	ring, err := secret.NewKeyring(secret.NewBytes(make([]byte, secret.KeySize))) // the desk's
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.links, s.forged, s.kept = notify.NewLinks(secret.NewAuthentic(kept, secret.AuthenticOptions{
+		Ring: ring, Kinds: []store.Kind{notify.KindLink, notify.KindCode}, Log: slog.New(slog.DiscardHandler),
+	})), notify.NewLinks(kept), path
 	return s
 }
 
 // link links a Slack user to one of the demo's people.
 func (s *slackDesk) link(user, name string, groups ...string) {
 	s.t.Helper()
-	code, err := s.links.Code(s.t.Context(), notify.Outsider{Channel: "ops", Team: "T1", User: user, For: time.Hour})
+	s.linkBy(s.links, user, name, groups...)
+}
+
+func (s *slackDesk) linkBy(links *notify.Links, user, name string, groups ...string) {
+	s.t.Helper()
+	code, err := links.Code(s.t.Context(), notify.Outsider{Channel: "ops", Team: "T1", User: user, For: time.Hour})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	who := &access.Principal{Issuer: s.issuer.URL(), Subject: name, Source: "demo", Name: name, Kind: access.User, Groups: groups}
-	if _, err := s.links.Link(s.t.Context(), code, who); err != nil {
+	if _, err := links.Link(s.t.Context(), code, who); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -175,7 +191,8 @@ func TestPeopleAreToldAndDecideInSlack(t *testing.T) {
 	s.link("UA", "alice", "model-admin", "auditors")
 	s.link("UD", "dana", "model-viewer", "pii-readers")
 	s.link("UC", "carol", "approvers")
-	for _, user := range []string{"UX", "UA", "UD"} { // a stranger, who asked herself, somebody who may not
+	s.linkBy(s.forged, "UF", "carol", "approvers")
+	for _, user := range []string{"UX", "UA", "UD", "UF"} { // a stranger, who asked herself, somebody who may not, who wrote his link to the database
 		if code := s.press("sluice_approve", user, a.GetId()); code != 200 {
 			t.Errorf("%s presses: %d", user, code)
 		}
