@@ -15,7 +15,8 @@ const (
 	// them may go on at once.
 	pruneEvery = 10 * time.Minute
 	pruneTime  = time.Minute
-	// goneAfter is how long a replica's old records wait for itself to delete them.
+	// goneAfter is how long a replica's old records wait for itself to delete them, and
+	// for how long it has signed nothing by then: one that starts again is not gone.
 	goneAfter = time.Hour
 )
 
@@ -65,7 +66,7 @@ func (r *Recorder) prune(ctx context.Context, p Pruner) error {
 		switch {
 		case s.Replica == r.Replica():
 			err = errors.Join(err, r.pruneOwn(ctx, p, s))
-		case shared != nil && s.First < s.Size:
+		case shared != nil && s.First < s.Size && r.now().Sub(s.Last.Time) > goneAfter:
 			err = errors.Join(err, r.pruneGone(ctx, p, shared, s))
 		}
 	}

@@ -20,6 +20,7 @@ type pruned struct {
 	gone    []audit.Entry
 	damaged [2]uint64 // from one of them to another, itself not included
 	claims  uint64    // how many of each are old
+	signed  time.Time // when the one that is gone has done so last
 
 	mu    sync.Mutex
 	to    map[string]uint64
@@ -32,7 +33,7 @@ func (p *pruned) States(ctx context.Context) ([]audit.State, error) {
 	states, err := p.Memory.States(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append(states, audit.State{Replica: goneReplica, Size: uint64(len(p.gone)), First: p.first}), err
+	return append(states, audit.State{Replica: goneReplica, Size: uint64(len(p.gone)), First: p.first, Last: audit.Checkpoint{Time: p.signed}}), err
 }
 
 func (p *pruned) Search(ctx context.Context, q audit.Query) iter.Seq2[audit.Found, error] {
@@ -85,6 +86,7 @@ func TestWhatIsPrunedIsOldByItsOwnRecords(t *testing.T) {
 		change func(p *pruned)
 		want   uint64
 	}{
+		"it has signed since":                {100, 100, func(p *pruned) { p.signed = audittest.Began.Add(1000*time.Hour - 59*time.Minute) }, 0},
 		"all are old":                        {100, 100, func(*pruned) {}, 100},
 		"none is old":                        {0, 0, func(*pruned) {}, 0},
 		"none is old, and all claimed to be": {100, 0, func(*pruned) {}, 0},
