@@ -44,9 +44,8 @@ func (s *search) candidates(ctx context.Context, tx *sql.Tx) (damaged, err error
 		case corrupt(err) && len(s.todo) > 0:
 			return nil, nil // in its turn
 		case corrupt(err):
-			s.next, s.floor = first, last+1
-			if s.query.Oldest {
-				s.next = s.floor
+			if s.next = first; s.query.Oldest {
+				s.next, s.floor = last+1, last+1
 			}
 			return s.damaged(first, last-first+1, err), nil
 		case err != nil:
@@ -149,7 +148,7 @@ func (s *search) reach(ctx context.Context, tx *sql.Tx) (from, to int64, err err
 	}
 	since, until := micro(s.query.Since, never), micro(s.query.Until, always)
 	from = max(s.floor, one(0, "SELECT first FROM state"))
-	to = one(-1, "SELECT size - 1 FROM state")
+	to = one(one(-1, "SELECT size - 1 FROM state"), "SELECT coalesce((SELECT first FROM head ORDER BY first LIMIT 1), (SELECT size FROM state), 0) - 1")
 	if s.query.Oldest {
 		from = max(from, min(s.next, one(s.next, "SELECT first FROM segment WHERE first <= ?1 AND first > ?1 - ?2 AND first + n > ?1 ORDER BY first DESC LIMIT 1", s.next, spanRecords)))
 	} else {
