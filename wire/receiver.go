@@ -57,8 +57,13 @@ type Receiver struct {
 
 // NewReceiver returns a receiver of stream's messages.
 func NewReceiver(stream grpc.ServerStream) *Receiver {
+	r := receiverOf(stream)
+	return &r
+}
+
+func receiverOf(stream grpc.ServerStream) Receiver {
 	from, _ := grpc.ServerTransportStreamFromContext(stream.Context()).(transport)
-	return &Receiver{stream: stream, from: from, source: sourceOf(stream), Pool: mem.DefaultBufferPool(), Max: MaxMessage}
+	return Receiver{stream: stream, from: from, source: sourceOf(stream), Pool: mem.DefaultBufferPool(), Max: MaxMessage}
 }
 
 // ReadsTransport tells whether the receiver reads frames itself. Where it does

@@ -11,10 +11,11 @@ import (
 // most once, so that what is decided on headers is decided before. It belongs
 // to its call, one goroutine at a time.
 type Request struct {
-	stream  grpc.ServerStream
-	message Message
-	read    bool
-	control proto.Message
+	stream   grpc.ServerStream
+	receiver Receiver
+	message  Message
+	read     bool
+	control  proto.Message
 }
 
 // ErrUnread is what is answered for a message that nobody has read: a mistake
@@ -37,9 +38,9 @@ func (r *Request) ReadUpTo(a *Account, most int) error {
 	if r.read {
 		return nil
 	}
-	receiver := NewReceiver(r.stream)
-	receiver.Max = most
-	if err := receiver.RecvOnly(&r.message, a); err != nil {
+	r.receiver = receiverOf(r.stream)
+	r.receiver.Max = most
+	if err := r.receiver.RecvOnly(&r.message, a); err != nil {
 		return err
 	}
 	r.read = true

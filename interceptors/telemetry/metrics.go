@@ -28,6 +28,11 @@ type Metrics struct {
 	observed *prometheus.CounterVec
 	guards   *prometheus.CounterVec
 
+	// What a call hears with: made once, as a method's value is allocated each time.
+	onMessage func(access.Message)
+	onMasked  func(access.Found)
+	onGuard   func(access.GuardOutcome)
+
 	mu     sync.RWMutex
 	models map[string]struct{}
 	// handles keeps the resolved series of what happens often.
@@ -73,6 +78,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"guard", "outcome"}),
 		models: make(map[string]struct{}),
 	}
+	m.onMessage, m.onMasked, m.onGuard = m.message, m.found, m.guarded
 	reg.MustRegister(m.calls, m.seconds, m.inFlight, m.messages, m.masked, m.observed, m.guards)
 	return m
 }

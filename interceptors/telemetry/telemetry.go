@@ -46,7 +46,7 @@ func (t *Telemetry) unary(ctx context.Context, req any, info *grpc.UnaryServerIn
 func (t *Telemetry) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	call := t.open(ss.Context(), info.FullMethod)
 	call.Stream = true
-	call.OnMessage = t.Metrics.message
+	call.OnMessage = t.Metrics.onMessage
 	panicked := true
 	defer func() { t.close(call, err, panicked) }()
 	err = handler(srv, interceptors.WithContext(ss, access.WithCall(ss.Context(), call)))
@@ -73,8 +73,8 @@ func (t *Telemetry) open(ctx context.Context, method string) *access.Call {
 			call.Peer = t.Proxies().Client(from, md["x-forwarded-for"])
 		}
 	}
-	call.OnMasked = t.Metrics.found
-	call.OnGuard = t.Metrics.guarded
+	call.OnMasked = t.Metrics.onMasked
+	call.OnGuard = t.Metrics.onGuard
 	if door := access.DoorFrom(ctx); door != nil {
 		call.Door = door.Name
 		if door.Opened != nil {
