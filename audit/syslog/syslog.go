@@ -134,7 +134,8 @@ func (s *Sink) Send(ctx context.Context, batch []audit.Entry) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	conn := s.conn // what hears of the end of ctx may run when s.conn is dropped
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
 	err := s.send(batch)
 	if !stop() || err != nil {
 		s.drop()
