@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sluice-gateway/sluice/gen/inference"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 )
@@ -35,7 +38,7 @@ func TestAHeldCallCostsLittleBesideItsMessage(t *testing.T) {
 	id := f.pending().GetId()
 	for n := int32(0); n < calls; runtime.Gosched() {
 		got, err := f.approvals.GetApproval(f.as("carol"), &pb.GetApprovalRequest{Id: id})
-		if err != nil {
+		if err != nil && status.Code(err) != codes.Unavailable { // a busy machine keeps the store from answering
 			t.Fatal(err)
 		}
 		n = got.GetApproval().GetHeldCalls()
