@@ -42,6 +42,9 @@ func TestAHeldCallCostsLittleBesideItsMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		n = got.GetApproval().GetHeldCalls()
+		if len(done) > 0 {
+			t.Fatalf("a call is held no more: %v", <-done)
+		}
 	}
 	each := int64(held()-before) / calls
 	t.Logf("a held call costs %d bytes, its client included", each)

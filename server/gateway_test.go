@@ -228,7 +228,7 @@ func (g *gateway) Dial(creds credentials.TransportCredentials, opts ...grpc.Dial
 // as is a context that shows a person's token; "" shows none.
 func (g *gateway) as(name string) context.Context {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	g.t.Cleanup(cancel)
 	if name == "" {
 		return ctx
