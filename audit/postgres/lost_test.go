@@ -73,7 +73,7 @@ const full = `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
 func TestAFullDiskIsCountedAndToldOf(t *testing.T) {
 	url := pgtest.Start(t).Database(t)
 	goOn := func(c *audit.Config) {
-		c.OnFailure, c.Queue, c.Wait = audit.Continue, 300, 500*time.Millisecond
+		c.OnFailure, c.Queue, c.Wait = audit.Continue, 300, 5*time.Second
 	}
 	all := []*gateway{newGateway(t, url, keyIn(t), goOn), newGateway(t, url, keyIn(t), goOn)}
 	l := open(t, url)
