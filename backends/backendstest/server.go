@@ -71,6 +71,8 @@ func serve(t testing.TB, l net.Listener, script Script) *Server {
 		grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
+		// Windows that do not grow: what a script has not read stays with who sent it.
+		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(16<<20),
 	)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(s.listener) }()
