@@ -48,12 +48,13 @@ type AuthenticOptions struct {
 }
 
 // Authentic is a store in which items of some kinds are those that holders of a key
-// have written: each carries a keyed hash over its kind, id, owner, state, end and
-// body. One that has none or a wrong one is not there: Get says [store.ErrNotFound]
+// have written: each carries a keyed hash over its kind, id, revision, owner, state,
+// end and body. One that has none or a wrong one is not there: Get says [store.ErrNotFound]
 // and List leaves it out, save where it asks for what has ended, so that it is
 // deleted; then it has no body. That somebody who writes to the database deletes an
-// item, or puts an older state of it back, is not noticed. It is safe for concurrent
-// use, as the store in it is.
+// item, or puts an older state of it back, is not noticed here; but that state has its
+// old revision, so that who has seen a later one knows. It is safe for concurrent use,
+// as the store in it is.
 type Authentic struct {
 	store.Store
 	o AuthenticOptions
@@ -71,13 +72,13 @@ func NewAuthentic(s store.Store, o AuthenticOptions) *Authentic {
 // somebody who has none.
 var errNoTag = errors.New("secret: it carries no keyed hash")
 
-// parts are what an item's tag is over; its revision is the store's.
-func parts(item *store.Item, body []byte) []string {
+// parts are what an item's tag is over.
+func parts(item *store.Item, revision int64, body []byte) []string {
 	ends := ""
 	if !item.Expires.IsZero() {
 		ends = strconv.FormatInt(item.Expires.UnixMilli(), 10)
 	}
-	return []string{string(item.Kind), item.ID, item.Owner, item.State, ends, string(body)}
+	return []string{string(item.Kind), item.ID, strconv.FormatInt(revision, 10), item.Owner, item.State, ends, string(body)}
 }
 
 // open takes the tag off an item's body, if it is right.
@@ -90,7 +91,7 @@ func (a *Authentic) open(item *store.Item) error {
 	if k == nil {
 		return ErrUnknownKey
 	}
-	want, err := a.o.Ring.tag(k, parts(item, b[tagFront:]))
+	want, err := a.o.Ring.tag(k, parts(item, item.Revision, b[tagFront:]))
 	if err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (a *Authentic) Apply(ctx context.Context, changes ...store.Change) error {
 		if c.Delete || !slices.Contains(a.o.Kinds, c.Kind) {
 			continue
 		}
-		tag, err := a.o.Ring.tag(&a.o.Ring.keys[0], parts(&c.Item, c.Body))
+		tag, err := a.o.Ring.tag(&a.o.Ring.keys[0], parts(&c.Item, c.Revision+1, c.Body))
 		if err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func vouched(kept store.Store, ring *secret.Keyring, log *slog.Logger, found fun
 	}
 	return secret.NewAuthentic(kept, secret.AuthenticOptions{
 		Ring: ring, Log: log, Found: found,
-		Kinds: []store.Kind{approval.KindRequest, approval.KindGrant, notify.KindLink, notify.KindCode},
+		Kinds: []store.Kind{approval.KindRequest, approval.KindGrant, approval.KindAsked, notify.KindLink, notify.KindCode},
 	})
 }
 
