@@ -96,7 +96,7 @@ func (e *Engine) BreakGlass(ctx context.Context, who *access.Principal, w Want) 
 			Reason: said(w.Reason, maxReason), Ticket: said(w.Ticket, maxTicket),
 			Granted: now, Until: store.Millis(now.Add(w.For)),
 		}
-		err = e.applyGrant(ctx, grant{g, 0}, EventBreakGlass, who, g.Reason, count)
+		err = e.applyGrant(ctx, grant{g, 0}, access.EventBreakGlass, who, g.Reason, count)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}

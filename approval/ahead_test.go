@@ -183,7 +183,7 @@ func TestBreakGlass(t *testing.T) {
 			t.Errorf("a guarded call is let through by %+v", got)
 		}
 		notes := r.notifications()
-		if last := notes[len(notes)-1]; last.Event != approval.EventBreakGlass || last.Reason != "moving" || last.Grant != g.ID || last.RequesterName != "alice" {
+		if last := notes[len(notes)-1]; last.Event != access.EventBreakGlass || last.Reason != "moving" || last.Grant != g.ID || last.RequesterName != "alice" {
 			t.Errorf("people are told %+v", last)
 		}
 		r.glass = nil // the role is taken away

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/store"
 )
 
@@ -28,7 +29,7 @@ func (e *Engine) endRequests(ctx context.Context) error {
 // no error.
 func (e *Engine) endRequest(ctx context.Context, r request, state State) error {
 	r.State, r.Ended = state, e.clock.now()
-	n := noticeOf(r.Request, EventExpired)
+	n := noticeOf(r.Request, access.EventExpired)
 	n.Reason = endings[state]
 	err := e.applyRequest(ctx, r, n)
 	if errors.Is(err, store.ErrConflict) {
@@ -48,7 +49,7 @@ var endings = map[State]string{
 }
 
 // applyRequest writes a request that has changed, and the notification of it.
-func (e *Engine) applyRequest(ctx context.Context, r request, n *Notification, more ...store.Change) error {
+func (e *Engine) applyRequest(ctx context.Context, r request, n *access.Notification, more ...store.Change) error {
 	change, err := e.change(r)
 	if err != nil {
 		return err

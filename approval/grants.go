@@ -148,7 +148,7 @@ func (e *Engine) Revoke(ctx context.Context, who *access.Principal, id, reason s
 		}
 		g.State, g.Ended = Revoked, e.clock.now()
 		g.Revocation = &Vote{By: personOf(who), At: g.Ended, Reason: said(reason, maxReason)}
-		err = e.applyGrant(ctx, g, EventRevoked, who, g.Revocation.Reason)
+		err = e.applyGrant(ctx, g, access.EventRevoked, who, g.Revocation.Reason)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
@@ -163,12 +163,12 @@ func (e *Engine) Revoke(ctx context.Context, who *access.Principal, id, reason s
 }
 
 // applyGrant writes a grant and the notification of what actor did.
-func (e *Engine) applyGrant(ctx context.Context, g grant, event Event, actor *access.Principal, reason string, more ...store.Change) error {
+func (e *Engine) applyGrant(ctx context.Context, g grant, event access.Event, actor *access.Principal, reason string, more ...store.Change) error {
 	change, err := e.changeGrant(g)
 	if err != nil {
 		return err
 	}
-	note, err := e.notify(&Notification{
+	note, err := e.notify(&access.Notification{
 		Event: event, Request: g.Request, Grant: g.ID, Requester: g.Holder.ID(), RequesterName: g.Holder.Name,
 		Actor: actor.ID(), ActorName: actor.Name, Verb: g.Verb, Model: g.Model, Reason: reason, Ticket: g.Ticket,
 		Guard: g.Guard, By: g.By, Expires: g.Until,

@@ -164,7 +164,7 @@ func (h *held) expire(ctx context.Context) error {
 				continue // another one's time is over
 			}
 			now.State, now.Ended = Expired, e.clock.now()
-			n := noticeOf(now.Request, EventExpired)
+			n := noticeOf(now.Request, access.EventExpired)
 			n.Reason = endings[Expired]
 			err = e.applyRequest(ctx, now, n)
 			if errors.Is(err, store.ErrConflict) {

@@ -124,7 +124,7 @@ func encode(item store.Item, body any) (store.Change, error) {
 }
 
 // notify is the item that tells people of a change.
-func (e *Engine) notify(n *Notification) (store.Change, error) {
+func (e *Engine) notify(n *access.Notification) (store.Change, error) {
 	now := e.clock.now()
 	n.At = now
 	return encode(store.Item{Kind: KindNotification, ID: store.NewID(now), Owner: Owner(n.Requester), State: Due}, n)

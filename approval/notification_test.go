@@ -14,20 +14,20 @@ import (
 )
 
 // notifications are the outbox, oldest first.
-func (r *rig) notifications() (all []approval.Notification) {
+func (r *rig) notifications() (all []access.Notification) {
 	r.t.Helper()
 	items, err := r.store.List(r.t.Context(), store.Query{Kind: approval.KindNotification, State: approval.Due})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	for _, item := range items {
-		var n approval.Notification
+		var n access.Notification
 		if err := json.Unmarshal(item.Body, &n); err != nil {
 			r.t.Fatal(err)
 		}
 		all = append(all, n)
 	}
-	slices.SortStableFunc(all, func(a, b approval.Notification) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(all, func(a, b access.Notification) int { return a.At.Compare(b.At) })
 	return all
 }
 
@@ -41,19 +41,19 @@ func TestPeopleAreToldOfEachChangeOnce(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		act    func(r *rig, id string)
-		events []approval.Event
+		events []access.Event
 		actor  string
 	}{
-		"asked":    {func(*rig, string) {}, []approval.Event{"requested"}, ""},
-		"approved": {func(r *rig, id string) { r.approve(carol, id); time.Sleep(time.Second); r.approve(dave, id) }, []approval.Event{"requested", "approved"}, "dave"},
-		"denied":   {func(r *rig, id string) { _, _ = r.engine.Deny(r.t.Context(), carol, id, approval.Answer{Reason: "no"}) }, []approval.Event{"requested", "denied"}, "carol"},
-		"expired":  {func(r *rig, _ string) { time.Sleep(16 * time.Minute) }, []approval.Event{"requested", "expired"}, ""},
+		"asked":    {func(*rig, string) {}, []access.Event{"requested"}, ""},
+		"approved": {func(r *rig, id string) { r.approve(carol, id); time.Sleep(time.Second); r.approve(dave, id) }, []access.Event{"requested", "approved"}, "dave"},
+		"denied":   {func(r *rig, id string) { _, _ = r.engine.Deny(r.t.Context(), carol, id, approval.Answer{Reason: "no"}) }, []access.Event{"requested", "denied"}, "carol"},
+		"expired":  {func(r *rig, _ string) { time.Sleep(16 * time.Minute) }, []access.Event{"requested", "expired"}, ""},
 		"revoked": {func(r *rig, id string) {
 			r.approve(carol, id)
 			g := r.approve(dave, id).Grant
 			time.Sleep(time.Second)
 			_, _ = r.engine.Revoke(r.t.Context(), alice, g, "done", false)
-		}, []approval.Event{"requested", "approved", "revoked"}, "alice"},
+		}, []access.Event{"requested", "approved", "revoked"}, "alice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
@@ -62,7 +62,7 @@ func TestPeopleAreToldOfEachChangeOnce(t *testing.T) {
 				time.Sleep(time.Second)
 				c.act(r, id)
 				synctest.Wait()
-				var events []approval.Event
+				var events []access.Event
 				all := r.notifications()
 				for _, n := range all {
 					events = append(events, n.Event)

@@ -123,7 +123,7 @@ func (e *Engine) make(ctx context.Context, r *Request, revision int64) error {
 		Kind: KindAsked, ID: r.Digest, Revision: revision, Owner: Owner(r.Requester.ID()),
 		Expires: r.Expires.Add(askedKeeps), Body: []byte(r.ID),
 	}}
-	return e.applyRequest(ctx, request{r, 0}, noticeOf(r, EventRequested), asked)
+	return e.applyRequest(ctx, request{r, 0}, noticeOf(r, access.EventRequested), asked)
 }
 
 // checkPending bounds how many requests a principal has open at once. Those that
@@ -165,8 +165,8 @@ func checkTerms(r *Request, reason bool, ticket string) *access.Error {
 }
 
 // noticeOf is what people are told of a request.
-func noticeOf(r *Request, event Event) *Notification {
-	return &Notification{
+func noticeOf(r *Request, event access.Event) *access.Notification {
+	return &access.Notification{
 		Event: event, Request: r.ID, Grant: r.Grant,
 		Requester: r.Requester.ID(), RequesterName: r.Requester.Name, Verb: r.Verb, Model: r.Model,
 		Reason: r.Reason, Ticket: r.Ticket, Guard: r.Guard, By: r.By, Expires: r.Expires,

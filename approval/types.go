@@ -18,7 +18,7 @@ const (
 	KindAsked store.Kind = "asked"
 	// KindBreakGlass counts a person's break-glass.
 	KindBreakGlass store.Kind = "break_glass"
-	// KindNotification is the outbox: a [Notification] as JSON, in the state
+	// KindNotification is the outbox: an [access.Notification] as JSON, in the state
 	// [Due] until it was sent.
 	KindNotification store.Kind = "notification"
 )

@@ -44,7 +44,7 @@ type word struct {
 
 // outcome is what is written beside the request.
 type outcome struct {
-	notice *Notification
+	notice *access.Notification
 	more   []store.Change
 }
 
@@ -213,7 +213,7 @@ func (e *Engine) approve(r request, v Vote) (o outcome, err error) {
 	r.State, r.Ended, r.Grant = Approved, g.Granted, g.ID
 	change, err := e.changeGrant(grant{g, 0})
 	o.more = []store.Change{change}
-	o.notice = noticeOf(r.Request, EventApproved)
+	o.notice = noticeOf(r.Request, access.EventApproved)
 	o.notice.Actor, o.notice.ActorName, o.notice.Expires = v.By.ID(), v.By.Name, g.Until
 	return o, err
 }
@@ -244,7 +244,7 @@ func (e *Engine) deny(r request, v Vote) (o outcome, err error) {
 		r.State = Cancelled
 	}
 	r.Ended, r.Denial = e.clock.now(), &v
-	o.notice = noticeOf(r.Request, EventDenied)
+	o.notice = noticeOf(r.Request, access.EventDenied)
 	o.notice.Actor, o.notice.ActorName, o.notice.Reason = v.By.ID(), v.By.Name, v.Reason
 	return o, nil
 }

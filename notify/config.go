@@ -145,7 +145,7 @@ func (c *Config) Validate() []access.Problem {
 		p.add("", "needs exactly one of webhook, slack and email")
 	}
 	for i, e := range c.Events {
-		if !slices.Contains(Events, Event(e)) {
+		if !slices.Contains(access.Events, access.Event(e)) {
 			p.add(fmt.Sprintf("events[%d]", i), "no such event%s", access.DidYouMean(e, eventNames()))
 		}
 	}
@@ -165,7 +165,7 @@ func (c *Config) Validate() []access.Problem {
 }
 
 func eventNames() (all []string) {
-	for _, e := range Events {
+	for _, e := range access.Events {
 		all = append(all, string(e))
 	}
 	return all
@@ -247,7 +247,7 @@ func loopback(host string) bool {
 }
 
 // Wants tells whether the channel hears of n.
-func (c *Config) Wants(n *Notification) bool {
+func (c *Config) Wants(n *access.Notification) bool {
 	if len(c.Events) > 0 && !slices.Contains(c.Events, string(n.Event)) {
 		return false
 	}

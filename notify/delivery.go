@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/store"
 )
 
@@ -16,10 +17,10 @@ type delivery struct {
 	// ID is the notification's.
 	ID string `json:"id"`
 	// Since is when it was due first, Attempts how often it was tried.
-	Since        time.Time    `json:"since"`
-	Attempts     int          `json:"attempts"`
-	Error        string       `json:"error,omitempty"`
-	Notification Notification `json:"notification"`
+	Since        time.Time           `json:"since"`
+	Attempts     int                 `json:"attempts"`
+	Error        string              `json:"error,omitempty"`
+	Notification access.Notification `json:"notification"`
 }
 
 // drain sends what is due to one channel, a few at a time, until nothing is.

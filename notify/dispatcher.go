@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/store"
 )
 
@@ -130,7 +131,7 @@ func (d *Dispatcher) take(ctx context.Context) error {
 }
 
 func (d *Dispatcher) split(ctx context.Context, item store.Item) error {
-	var n Notification
+	var n access.Notification
 	if err := json.Unmarshal(item.Body, &n); err != nil {
 		d.o.Logger.LogAttrs(ctx, slog.LevelError, "a notification can't be read", slog.String("id", item.ID), slog.Any("error", err))
 		item.State, item.Expires = Failed, d.o.Now().Add(keepFailed)

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/store/storetest"
@@ -69,7 +70,7 @@ func entry(t *testing.T, name string, c notify.Channel, change func(*notify.Conf
 	return &notify.Entry{Config: cfg, Channel: c, Texts: texts}
 }
 
-func post(t *testing.T, s store.Store, id string, n notify.Notification) {
+func post(t *testing.T, s store.Store, id string, n access.Notification) {
 	t.Helper()
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -141,7 +142,7 @@ func run(t *testing.T, s store.Store, o notify.Options, entries ...*notify.Entry
 	return d, func() { cancel(); <-done }
 }
 
-var asked = notify.Notification{Event: notify.Requested, Request: "r1", Requester: "i#alice", RequesterName: "alice", Verb: "unload", Model: "prod-simple", By: []string{"approvers"}}
+var asked = access.Notification{Event: access.EventRequested, Request: "r1", Requester: "i#alice", RequesterName: "alice", Verb: "unload", Model: "prod-simple", By: []string{"approvers"}}
 
 func TestDispatcherSendsToWhoWantsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -155,8 +156,8 @@ func TestDispatcherSendsToWhoWantsIt(t *testing.T) {
 		defer stop()
 		start := time.Now()
 		post(t, s, "1", asked)
-		post(t, s, "2", notify.Notification{Event: notify.Denied, By: []string{"approvers"}})
-		post(t, s, "3", notify.Notification{Event: notify.BreakGlass})
+		post(t, s, "2", access.Notification{Event: access.EventDenied, By: []string{"approvers"}})
+		post(t, s, "3", access.Notification{Event: access.EventBreakGlass})
 		synctest.Wait()
 		for name, c := range map[string]struct {
 			sink *sink

@@ -11,14 +11,14 @@ package notify
 
 import (
 	"context"
-	"time"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/store"
 )
 
 // The kinds of items.
 const (
-	// Kind is the outbox: a [Notification] as JSON, in state [Due]. Whoever changes
+	// Kind is the outbox: an [access.Notification] as JSON, in state [Due]. Whoever changes
 	// something writes one in the same Apply.
 	Kind store.Kind = "notification"
 	// KindDelivery is one notification on its way to one channel, which is its
@@ -35,51 +35,12 @@ const (
 	Failed = "failed"
 )
 
-// Notification is the body of an item of [Kind].
-type Notification struct {
-	Event Event `json:"event"`
-	// Request and Grant are ids; one may be empty.
-	Request string `json:"request,omitempty"`
-	Grant   string `json:"grant,omitempty"`
-	// Requester asked, as issuer#subject; Actor approved, denied or revoked.
-	Requester     string `json:"requester"`
-	RequesterName string `json:"requester_name,omitempty"`
-	Actor         string `json:"actor,omitempty"`
-	ActorName     string `json:"actor_name,omitempty"`
-	Verb          string `json:"verb"`
-	Model         string `json:"model,omitempty"`
-	Reason        string `json:"reason,omitempty"`
-	Ticket        string `json:"ticket,omitempty"`
-	Guard         string `json:"guard,omitempty"`
-	// By are the groups that may approve.
-	By []string `json:"by,omitempty"`
-	// At is when it happened, Expires when the request or the grant ends.
-	At      time.Time `json:"at"`
-	Expires time.Time `json:"expires,omitzero"`
-}
-
-// Event is what a notification is about.
-type Event string
-
-// The events.
-const (
-	Requested  Event = "requested"
-	Approved   Event = "approved"
-	Denied     Event = "denied"
-	Expired    Event = "expired"
-	BreakGlass Event = "break_glass"
-	Revoked    Event = "revoked"
-)
-
-// Events are all of them.
-var Events = []Event{Requested, Approved, Denied, Expired, BreakGlass, Revoked}
-
 // Message is a notification as a channel sends it. Reason, names and models in it
 // are what callers wrote: a channel has to keep them from being read as markup.
 type Message struct {
 	// ID is the same each time that the message is sent to the channel again.
 	ID string `json:"id"`
-	Notification
+	access.Notification
 	// Title is one line, Text some more, Link the page where people decide; empty
 	// if the channel knows no page.
 	Title string `json:"title"`

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/template"
 	"unicode"
+
+	"github.com/sluice-gateway/sluice/access"
 )
 
 // The texts of all channels, unless a channel has its own.
@@ -59,7 +61,7 @@ func NewTexts(title, text string) (*Texts, *TextError) {
 			return nil, &TextError{one.name, err}
 		}
 		*one.into = parsed
-		if _, err := write(parsed, view{Notification: Notification{Event: Requested, By: []string{"approvers"}}}, maxText); err != nil {
+		if _, err := write(parsed, view{Notification: access.Notification{Event: access.EventRequested, By: []string{"approvers"}}}, maxText); err != nil {
 			return nil, &TextError{one.name, err}
 		}
 	}
@@ -68,13 +70,13 @@ func NewTexts(title, text string) (*Texts, *TextError) {
 
 // view is what a template sees.
 type view struct {
-	Notification
+	access.Notification
 	// Who and Decider are names, or who it is where there is no name.
 	Who, Decider, Link string
 }
 
 // Write makes the message of n. page is the console's URL, or empty.
-func (t *Texts) Write(id string, n Notification, page string) (Message, error) {
+func (t *Texts) Write(id string, n access.Notification, page string) (Message, error) {
 	for _, s := range []*string{&n.RequesterName, &n.Requester, &n.ActorName, &n.Actor, &n.Model, &n.Reason, &n.Ticket, &n.Guard} {
 		*s = plain(*s)
 	}
@@ -91,7 +93,7 @@ func (t *Texts) Write(id string, n Notification, page string) (Message, error) {
 }
 
 // link is the page of the request, or of the grant where there is none.
-func link(page string, n Notification) string {
+func link(page string, n access.Notification) string {
 	base := strings.TrimSuffix(page, "/")
 	switch {
 	case page == "":

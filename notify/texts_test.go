@@ -5,21 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/notify"
 )
 
 func TestTexts(t *testing.T) {
-	full := notify.Notification{
-		Event: notify.Requested, Request: "01a", Requester: "https://i#1", RequesterName: "alice", Verb: "unload", Model: "prod-simple",
+	full := access.Notification{
+		Event: access.EventRequested, Request: "01a", Requester: "https://i#1", RequesterName: "alice", Verb: "unload", Model: "prod-simple",
 		Reason: "it leaks", Ticket: "OPS-1", Guard: "unload-prod", By: []string{"approvers", "leads"}, Expires: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC),
 	}
-	of := func(change func(*notify.Notification)) notify.Notification {
+	of := func(change func(*access.Notification)) access.Notification {
 		n := full
 		change(&n)
 		return n
 	}
 	tests := map[string]struct {
-		n                 notify.Notification
+		n                 access.Notification
 		title, text, link string
 	}{
 		"requested": {full, "alice asks to unload prod-simple", `Reason: it leaks
@@ -30,7 +31,7 @@ Open until: 2026-05-04 03:02:01 UTC
 Request: 01a
 sluice approvals approve 01a --reason …`, "https://sluice.example/approvals/01a"},
 		"approved": {
-			of(func(n *notify.Notification) { n.Event, n.ActorName, n.Grant = notify.Approved, "carol", "01g" }),
+			of(func(n *access.Notification) { n.Event, n.ActorName, n.Grant = access.EventApproved, "carol", "01g" }),
 			"alice may now unload prod-simple", `Reason: it leaks
 Ticket: OPS-1
 Guard: unload-prod
@@ -39,18 +40,18 @@ Until: 2026-05-04 03:02:01 UTC
 Request: 01a
 Grant: 01g`, "https://sluice.example/approvals/01a",
 		},
-		"denied":  {notify.Notification{Event: notify.Denied, Requester: "i#a", Verb: "load", Actor: "i#c"}, "i#a may not load", "Decided by: i#c", "https://sluice.example/"},
-		"expired": {notify.Notification{Event: notify.Expired, Requester: "i#a", Verb: "load"}, "i#a was not answered, and may not load", "", "https://sluice.example/"},
+		"denied":  {access.Notification{Event: access.EventDenied, Requester: "i#a", Verb: "load", Actor: "i#c"}, "i#a may not load", "Decided by: i#c", "https://sluice.example/"},
+		"expired": {access.Notification{Event: access.EventExpired, Requester: "i#a", Verb: "load"}, "i#a was not answered, and may not load", "", "https://sluice.example/"},
 		"break glass": {
-			notify.Notification{Event: notify.BreakGlass, RequesterName: "alice", Verb: "load", Model: "m", Grant: "01g"},
+			access.Notification{Event: access.EventBreakGlass, RequesterName: "alice", Verb: "load", Model: "m", Grant: "01g"},
 			"alice broke the glass to load m", "Grant: 01g", "https://sluice.example/grants/01g",
 		},
-		"revoked": {notify.Notification{Event: notify.Revoked, RequesterName: "alice", Verb: "load", Model: "m"}, "alice may no longer load m", "", "https://sluice.example/"},
+		"revoked": {access.Notification{Event: access.EventRevoked, RequesterName: "alice", Verb: "load", Model: "m"}, "alice may no longer load m", "", "https://sluice.example/"},
 		"what looks like lines of ours": {
-			notify.Notification{Event: notify.Denied, RequesterName: "bob\r\nBcc: all@example.com", Verb: "load", Reason: "fine\nDecided by: carol\u202e\u200b\x00"},
+			access.Notification{Event: access.EventDenied, RequesterName: "bob\r\nBcc: all@example.com", Verb: "load", Reason: "fine\nDecided by: carol\u202e\u200b\x00"},
 			"bob Bcc: all@example.com may not load", "Reason: fine Decided by: carol", "https://sluice.example/",
 		},
-		"an id that is a path": {notify.Notification{Event: notify.Denied, Request: "../x?y", Verb: "load"}, "may not load", "Request: ../x?y", "https://sluice.example/approvals/..%2Fx%3Fy"},
+		"an id that is a path": {access.Notification{Event: access.EventDenied, Request: "../x?y", Verb: "load"}, "may not load", "Request: ../x?y", "https://sluice.example/approvals/..%2Fx%3Fy"},
 	}
 	texts, bad := notify.NewTexts("", "")
 	if bad != nil {

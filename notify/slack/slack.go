@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/notify"
 )
 
@@ -102,7 +103,7 @@ func (c *Channel) compose(m notify.Message) message {
 		out.Blocks = append(out.Blocks, block{Type: "section", Text: words(m.Text, maxSection)})
 	}
 	var buttons []element
-	if m.Event == notify.Requested && m.Request != "" && !c.cfg.SigningSecret.IsZero() {
+	if m.Event == access.EventRequested && m.Request != "" && !c.cfg.SigningSecret.IsZero() {
 		buttons = append(buttons,
 			element{Type: "button", Text: words("Approve", 75), ActionID: actionApprove, Value: m.Request, Style: "primary"},
 			element{Type: "button", Text: words("Deny", 75), ActionID: actionDeny, Value: m.Request, Style: "danger"})

@@ -76,7 +76,7 @@ func client(t *testing.T) *http.Client {
 
 var message = notify.Message{
 	ID: "01a", Title: "alice <!channel> asks to unload prod-simple", Text: "Reason: <https://evil.example|click> *now*", Link: "https://sluice.example/approvals/r1",
-	Notification: notify.Notification{Event: notify.Requested, Request: "r1"},
+	Notification: access.Notification{Event: access.EventRequested, Request: "r1"},
 }
 
 func TestSend(t *testing.T) {
@@ -87,7 +87,7 @@ func TestSend(t *testing.T) {
 	}{
 		"with buttons":       {"hunter3", nil, []string{"Approve r1", "Deny r1", "Open https://sluice.example/approvals/r1"}},
 		"without the secret": {"", nil, []string{"Open https://sluice.example/approvals/r1"}},
-		"what is decided":    {"hunter3", func(m *notify.Message) { m.Event = notify.Approved }, []string{"Open https://sluice.example/approvals/r1"}},
+		"what is decided":    {"hunter3", func(m *notify.Message) { m.Event = access.EventApproved }, []string{"Open https://sluice.example/approvals/r1"}},
 		"without a page":     {"", func(m *notify.Message) { m.Link = "" }, nil},
 		"a long one": {"", func(m *notify.Message) {
 			m.Link, m.Text, m.Title = "", strings.Repeat("ü", 4000), strings.Repeat("ü", 400)

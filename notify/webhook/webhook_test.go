@@ -41,7 +41,7 @@ func client(t *testing.T) *http.Client {
 
 var message = notify.Message{
 	ID: "01a", Title: "alice asks to unload prod-simple", Text: "Reason: <it> leaks", Link: "https://sluice.example/approvals/r1",
-	Notification: notify.Notification{Event: notify.Requested, Request: "r1", Requester: "i#alice", Verb: "unload", Model: "prod-simple", At: time.Unix(1e9, 0).UTC()},
+	Notification: access.Notification{Event: access.EventRequested, Request: "r1", Requester: "i#alice", Verb: "unload", Model: "prod-simple", At: time.Unix(1e9, 0).UTC()},
 }
 
 // TestSigned does what a receiver does.

@@ -1,30 +1,17 @@
-package approval
+package access
 
 import "time"
 
-// Event is what a notification is about.
-type Event string
-
-// The events.
-const (
-	EventRequested  Event = "requested"
-	EventApproved   Event = "approved"
-	EventDenied     Event = "denied"
-	EventExpired    Event = "expired"
-	EventBreakGlass Event = "break_glass"
-	EventRevoked    Event = "revoked"
-)
-
-// Notification is the body of an item of [KindNotification], as JSON: what people
-// are told of a change. It is written together with the change, so that there is
-// none without the other; its reader sends it at least once. It holds nothing of
-// a call's content.
+// Notification is what people are told of a request or a grant, as JSON. Package
+// approval writes it into the outbox of the store together with the change, so that
+// there is none without the other; package notify sends it at least once. It holds
+// nothing of a call's content.
 type Notification struct {
 	Event Event `json:"event"`
 	// Request and Grant are ids; one may be empty.
 	Request string `json:"request,omitempty"`
 	Grant   string `json:"grant,omitempty"`
-	// Requester asked; Actor approved, denied or revoked.
+	// Requester asked, as issuer#subject; Actor approved, denied or revoked.
 	Requester     string `json:"requester"`
 	RequesterName string `json:"requester_name,omitempty"`
 	Actor         string `json:"actor,omitempty"`
@@ -40,3 +27,19 @@ type Notification struct {
 	At      time.Time `json:"at"`
 	Expires time.Time `json:"expires,omitzero"`
 }
+
+// Event is what a notification is about.
+type Event string
+
+// The events.
+const (
+	EventRequested  Event = "requested"
+	EventApproved   Event = "approved"
+	EventDenied     Event = "denied"
+	EventExpired    Event = "expired"
+	EventBreakGlass Event = "break_glass"
+	EventRevoked    Event = "revoked"
+)
+
+// Events are all of them.
+var Events = []Event{EventRequested, EventApproved, EventDenied, EventExpired, EventBreakGlass, EventRevoked}
