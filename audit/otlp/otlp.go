@@ -184,10 +184,10 @@ func export(batch []audit.Entry) (*collector.ExportLogsServiceRequest, error) {
 }
 
 func severity(r *audit.Record) (logs.SeverityNumber, string) {
-	switch {
-	case r.Verdict == audit.Failed, r.Kind == audit.KindGap:
+	switch r.Severity() {
+	case audit.SeverityError:
 		return logs.SeverityNumber_SEVERITY_NUMBER_ERROR, "ERROR"
-	case r.Verdict == audit.Denied, r.Kind == audit.KindLoginFailed, r.Kind == audit.KindStrangers:
+	case audit.SeverityWarning:
 		return logs.SeverityNumber_SEVERITY_NUMBER_WARN, "WARN"
 	}
 	return logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"

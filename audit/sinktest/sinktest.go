@@ -43,69 +43,77 @@ func Entries(seq uint64, n int) []audit.Entry {
 
 // Run holds a sink to the contract of [audit.Sink].
 func Run(t *testing.T, open func(t *testing.T) Place) {
-	t.Run("records arrive in their order", func(t *testing.T) {
-		p := opened(t, open)
-		for seq := uint64(0); seq < 300; seq += 100 {
-			if err := p.Sink.Send(t.Context(), Entries(seq, 100)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		wait(t, p, 300)
-	})
-	t.Run("the name stays", func(t *testing.T) {
-		p := opened(t, open)
-		if name := p.Sink.Name(); name == "" || name != p.Sink.Name() {
-			t.Errorf("name %q", name)
-		}
-	})
-	t.Run("what was refused comes again and arrives", func(t *testing.T) {
-		p := opened(t, open)
-		if p.Break == nil {
-			t.Skip(p.Why)
-		}
-		if err := p.Sink.Send(t.Context(), Entries(0, 3)); err != nil {
+	for name, rule := range map[string]func(t *testing.T, p Place){
+		"records arrive in their order":                   inOrder,
+		"the name stays":                                  nameStays,
+		"what was refused comes again and arrives":        comesAgain,
+		"a place that hangs is given up with the context": givesUp,
+	} {
+		t.Run(name, func(t *testing.T) { rule(t, opened(t, open)) })
+	}
+}
+
+func inOrder(t *testing.T, p Place) {
+	for seq := uint64(0); seq < 300; seq += 100 {
+		if err := p.Sink.Send(t.Context(), Entries(seq, 100)); err != nil {
 			t.Fatal(err)
 		}
-		wait(t, p, 3)
-		p.Break(t)
-		err := p.Sink.Send(t.Context(), Entries(3, 3))
-		for end := time.Now().Add(time.Minute); p.Unheard && err == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
-			err = p.Sink.Send(t.Context(), Entries(3, 3))
+	}
+	wait(t, p, 300)
+}
+
+func nameStays(t *testing.T, p Place) {
+	if name := p.Sink.Name(); name == "" || name != p.Sink.Name() {
+		t.Errorf("name %q", name)
+	}
+}
+
+func comesAgain(t *testing.T, p Place) {
+	if p.Break == nil {
+		t.Skip(p.Why)
+	}
+	if err := p.Sink.Send(t.Context(), Entries(0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, p, 3)
+	p.Break(t)
+	err := p.Sink.Send(t.Context(), Entries(3, 3))
+	for end := time.Now().Add(time.Minute); p.Unheard && err == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		err = p.Sink.Send(t.Context(), Entries(3, 3))
+	}
+	if err == nil {
+		t.Fatal("a place that is away took records")
+	}
+	p.Mend(t)
+	if err := p.Sink.Send(t.Context(), Entries(3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, p, 6)
+}
+
+func givesUp(t *testing.T, p Place) {
+	if p.Hang == nil {
+		t.Skip(p.Why)
+	}
+	p.Hang(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; err == nil && i < 100_000; i++ { // until the place's buffers are full
+			err = p.Sink.Send(ctx, Entries(0, 200))
 		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
 		if err == nil {
-			t.Fatal("a place that is away took records")
+			t.Error("no error")
 		}
-		p.Mend(t)
-		if err := p.Sink.Send(t.Context(), Entries(3, 3)); err != nil {
-			t.Fatal(err)
-		}
-		wait(t, p, 6)
-	})
-	t.Run("a place that hangs is given up with the context", func(t *testing.T) {
-		p := opened(t, open)
-		if p.Hang == nil {
-			t.Skip(p.Why)
-		}
-		p.Hang(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		ended := make(chan error, 1)
-		go func() {
-			var err error
-			for i := 0; err == nil && i < 100_000; i++ { // until the place's buffers are full
-				err = p.Sink.Send(ctx, Entries(0, 200))
-			}
-			ended <- err
-		}()
-		select {
-		case err := <-ended:
-			if err == nil {
-				t.Error("no error")
-			}
-		case <-time.After(time.Minute):
-			t.Error("hangs with the place")
-		}
-	})
+	case <-time.After(time.Minute):
+		t.Error("hangs with the place")
+	}
 }
 
 func opened(t *testing.T, open func(t *testing.T) Place) Place {

@@ -215,25 +215,8 @@ func (s *Sink) drop() {
 	s.conn = nil
 }
 
-// severities are RFC 5424's numbers.
-const (
-	severityError   = 3
-	severityWarning = 4
-	severityNotice  = 5
-	severityInfo    = 6
-)
-
-func severity(r *audit.Record) int {
-	switch {
-	case r.Verdict == audit.Failed, r.Kind == audit.KindGap:
-		return severityError
-	case r.Verdict == audit.Denied, r.Kind == audit.KindLoginFailed, r.Kind == audit.KindStrangers:
-		return severityWarning
-	case r.Verdict == audit.Held, r.Kind != audit.KindCall && r.Kind != audit.KindMessage:
-		return severityNotice
-	}
-	return severityInfo
-}
+// severity is RFC 5424's number, which is the lower the worse: 6 for info.
+func severity(r *audit.Record) int { return 6 - int(r.Severity()) }
 
 // message is a record as RFC 5424 has it: what is searched for most as structured
 // data, and all of it as JSON.
