@@ -67,6 +67,9 @@ type Engine struct {
 	replaced  chan struct{}
 	unsweptMu sync.Mutex
 	unswept   []*Rules
+
+	told  sync.Map // ids of items that can't be read
+	tolds atomic.Int64
 }
 
 // New returns an engine. It lets nobody through before [Engine.Run] has read the

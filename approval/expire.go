@@ -18,7 +18,7 @@ func (e *Engine) endRequests(ctx context.Context) error {
 		}
 		r, err := decodeRequest(item)
 		if err != nil {
-			e.unreadable(ctx, err)
+			e.unreadable(ctx, item, err)
 			return nil
 		}
 		return e.endRequest(ctx, r, Expired)
@@ -134,7 +134,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 	err := e.pages(ctx, store.Query{Kind: KindRequest, State: string(Pending)}, func(item *store.Item) error {
 		r, err := decodeRequest(item)
 		if err != nil {
-			e.unreadable(ctx, err)
+			e.unreadable(ctx, item, err)
 			return nil
 		}
 		if holds(r.Source, r.Guard, r.Definition) {
@@ -155,8 +155,9 @@ func (e *Engine) sweep(ctx context.Context) error {
 func (e *Engine) clean(ctx context.Context) error {
 	for _, kind := range []store.Kind{KindRequest, KindGrant, KindAsked, KindBreakGlass} {
 		err := e.pages(ctx, store.Query{Kind: kind, ExpiresBefore: e.clock.now()}, func(item *store.Item) error {
-			if s := State(item.State); (s == Pending || s == Live) && len(item.Body) > 0 {
-				return nil // ended first, then kept; of what is not ours there is no body
+			s, now := State(item.State), e.clock.now()
+			if (s == Pending || s == Live) && len(item.Body) > 0 && now.Before(item.Expires.Add(e.config.Keep)) {
+				return nil // ended first, then kept, unless it can't be read; of what is not ours there is no body
 			}
 			err := e.store.Apply(ctx, store.Change{Item: *item, Delete: true})
 			if errors.Is(err, store.ErrConflict) {
@@ -171,8 +172,18 @@ func (e *Engine) clean(ctx context.Context) error {
 	return nil
 }
 
-// unreadable is an item that another version has written, or nobody of ours: it
-// is left alone, and lets nobody through.
-func (e *Engine) unreadable(ctx context.Context, err error) {
+// maxTold bounds what is remembered of items that can't be read.
+const maxTold = 1024
+
+// unreadable logs once that an item can't be read: see unread.
+func (e *Engine) unreadable(ctx context.Context, item *store.Item, err error) {
+	if _, known := e.told.Load(item.ID); known {
+		return
+	}
+	if e.tolds.Add(1) > maxTold {
+		e.told.Clear()
+		e.tolds.Store(1)
+	}
+	e.told.Store(item.ID, true)
 	e.log.LogAttrs(ctx, slog.LevelError, "approvals: an item can't be read", slog.Any("error", err))
 }

@@ -84,12 +84,21 @@ func readGrant(ctx context.Context, s store.Store, id string) (grant, error) {
 
 func decodeRequest(item *store.Item) (request, error) {
 	r, err := decode[Request](item)
-	return request{r, item.Revision}, err
+	return request{r, item.Revision}, unread(err)
 }
 
 func decodeGrant(item *store.Item) (grant, error) {
 	g, err := decode[Grant](item)
-	return grant{g, item.Revision}, err
+	return grant{g, item.Revision}, unread(err)
+}
+
+// unread is why a request or grant is not there that another version has written, or a
+// gateway with a key that this one lacks: it lets nobody through, and is in nobody's way.
+func unread(err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return nil
 }
 
 func decode[T any](item *store.Item) (*T, error) {

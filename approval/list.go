@@ -43,17 +43,20 @@ func list[T any](ctx context.Context, e *Engine, kind store.Kind, f Filter) ([]*
 	if f.Owner != "" {
 		q.Owner = Owner(f.Owner)
 	}
-	items, err := e.store.List(ctx, q)
-	if err != nil {
-		return nil, failed(ctx, err)
-	}
-	all := make([]*T, 0, len(items))
-	for i := range items {
-		body, err := decode[T](&items[i])
+	for {
+		items, err := e.store.List(ctx, q)
 		if err != nil {
 			return nil, failed(ctx, err)
 		}
-		all = append(all, body)
+		all := make([]*T, 0, len(items))
+		for i := range items {
+			if body, err := decode[T](&items[i]); err == nil {
+				all = append(all, body)
+			} // else nobody sees it, nor what follows for it
+		}
+		if len(all) > 0 || len(items) == 0 {
+			return all, nil
+		}
+		q.After = items[len(items)-1].ID
 	}
-	return all, nil
 }

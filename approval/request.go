@@ -13,6 +13,9 @@ import (
 // askedKeeps is how much longer than its request the item is kept that finds it.
 const askedKeeps = time.Hour
 
+// idLength is how long [store.NewID]'s are.
+const idLength = 26
+
 // Defaults of terms that say nothing.
 const (
 	defaultWithin = 15 * time.Minute
@@ -67,7 +70,7 @@ func (e *Engine) ask(ctx context.Context, r *Request, granted func() bool, compl
 			return nil, err
 		}
 		if err == nil {
-			found, err := e.last(ctx, string(last.Body))
+			found, err := e.last(ctx, string(last.Body), r.Digest)
 			if found != nil || err != nil {
 				return found, err
 			}
@@ -89,14 +92,20 @@ func (e *Engine) ask(ctx context.Context, r *Request, granted func() bool, compl
 // last returns a request that is pending still. One that was denied refuses the
 // same call until its time would have been over: who does not like an answer
 // does not get another one by asking again. The grant of one that was approved
-// is read, wherever it was given.
-func (e *Engine) last(ctx context.Context, id string) (*Request, error) {
+// is read, wherever it was given. One for another digest says nothing about this one.
+func (e *Engine) last(ctx context.Context, id, digest string) (*Request, error) {
+	if len(id) != idLength {
+		return nil, nil // written by a gateway with a key
+	}
 	r, err := readRequest(ctx, e.store, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r.Digest != digest {
+		return nil, nil
 	}
 	open := e.clock.now().Before(r.Expires)
 	switch {

@@ -111,7 +111,7 @@ func (e *Engine) refreshGrants(ctx context.Context) error {
 		}
 		g, err := decodeGrant(item)
 		if err != nil {
-			e.unreadable(ctx, err)
+			e.unreadable(ctx, item, err)
 			return nil
 		}
 		e.mirror.put(g, &e.clock, at)

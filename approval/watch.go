@@ -44,7 +44,7 @@ func (w *watch) run(ctx context.Context) {
 			if w.seen[item.ID] < item.Revision {
 				r, err := decodeRequest(item)
 				if err != nil {
-					w.engine.unreadable(ctx, err)
+					w.engine.unreadable(ctx, item, err)
 					return nil
 				}
 				w.send(ctx, r)
