@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/approval"
+	"github.com/sluice-gateway/sluice/store"
 )
 
 func TestACallWaitsUntilSomebodyElseApproves(t *testing.T) {
@@ -160,6 +161,67 @@ func TestOnlySoManyUsesAreGood(t *testing.T) {
 		g, err := r.engine.GetGrant(r.t.Context(), r.request(first.ID).Grant)
 		if err != nil || g.State != approval.Used || g.Used != 2 {
 			t.Errorf("the grant is %+v, %v", g, err)
+		}
+	})
+}
+
+// contended is a store in which others are faster, twice, when a grant's use is
+// written, and which tells of no change before the next poll.
+type contended struct {
+	store.Store
+	lost   int
+	faster func()
+}
+
+func (s *contended) Apply(ctx context.Context, changes ...store.Change) error {
+	if len(changes) == 1 && changes[0].Item.Kind == approval.KindGrant && s.lost < 2 {
+		if s.lost++; s.lost == 2 {
+			return store.ErrConflict // of the other grant that the call needs, say
+		}
+		s.faster()
+	}
+	return s.Store.Apply(ctx, changes...)
+}
+
+func (s *contended) Watch(ctx context.Context, kinds ...store.Kind) <-chan store.Hint {
+	hints := make(chan store.Hint)
+	go func() {
+		defer close(hints)
+		for {
+			for _, kind := range kinds {
+				select {
+				case hints <- store.Hint{Kind: kind}:
+				case <-ctx.Done():
+					return
+				}
+			}
+			select {
+			case <-time.After(store.Poll):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return hints
+}
+
+// TestAUseThatWasNotWrittenIsNone: the last use of a grant is still there where
+// writing it down has failed.
+func TestAUseThatWasNotWrittenIsNone(t *testing.T) {
+	bubble(t, func(r *rig) {
+		twice := unload(func(tt *access.Terms) { tt.Uses = 2 })
+		busy := &contended{Store: r.store.Again(), faster: func() {
+			if _, err := r.engine.Admit(r.t.Context(), twice); err != nil {
+				t.Errorf("the call elsewhere: %v", err)
+			}
+		}}
+		e, _ := r.replica(busy)
+		held := admit(r.t.Context(), e, twice)
+		r.approve(carol, r.pending().ID)
+		time.Sleep(store.Poll)
+		r.passed(held)
+		if busy.lost != 2 {
+			t.Errorf("others were faster %d times", busy.lost)
 		}
 	})
 }

@@ -37,10 +37,11 @@ func (e *Engine) use(ctx context.Context, grants []*live) (bool, error) {
 			if now := e.mirror.put(g, &e.clock, at); !e.usable(now) || now.revision != g.revision {
 				return false, nil
 			}
-			if g.Used++; g.Used == g.Uses {
-				g.State, g.Ended = Used, e.clock.now()
+			used := *g.Grant // what memory has is read by others
+			if used.Used++; used.Used == used.Uses {
+				used.State, used.Ended = Used, e.clock.now()
 			}
-			change, err := e.changeGrant(g)
+			change, err := e.changeGrant(grant{&used, g.revision})
 			if err != nil {
 				return false, err
 			}
