@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"log/slog"
-	"slices"
 	"testing"
 	"time"
 
@@ -32,7 +31,7 @@ func TestMany(t *testing.T) {
 		t.Errorf("a record takes %d bytes", each)
 	}
 	t.Logf("%d bytes each", s.Bytes/records)
-	searchMany(t, l)
+	audittest.SearchMany(t, l, records, bar)
 	must(t, l.Close())
 
 	began := time.Now()
@@ -74,37 +73,4 @@ func fillMany(t *testing.T, l *postgres.Log, key *merkle.Key) {
 		writing += time.Since(began)
 	}
 	t.Logf("%d records, %.0f/s", records, records/writing.Seconds())
-}
-
-func searchMany(t *testing.T, l *postgres.Log) {
-	t.Helper()
-	middle := audittest.Infer(records / 2)
-	hour := middle.Time.Add(-30 * time.Minute)
-	for name, q := range map[string]audit.Query{
-		"principal, the newest":            {Principal: middle.Subject, Limit: 100},
-		"principal in an hour":             {Principal: middle.PrincipalID(), Since: hour, Until: hour.Add(time.Hour), Limit: 100},
-		"principal in an hour, the oldest": {Principal: middle.Subject, Since: hour, Until: hour.Add(time.Hour), Limit: 100, Oldest: true},
-		"principal in a minute":            {Principal: middle.Subject, Since: middle.Time, Until: middle.Time.Add(time.Minute)},
-		"nobody":                           {Principal: "nobody"},
-		"a session":                        {Session: middle.Session},
-		"a call":                           {Call: middle.Call},
-		"loads approved by":                {Verb: "load", Approver: "https://login.example.com#carol", Since: hour, Limit: 100},
-	} {
-		var took [15]time.Duration
-		n := 0
-		for i := range took {
-			at := time.Now()
-			n = len(places(t, l, q))
-			took[i] = time.Since(at)
-		}
-		slices.Sort(took[:]) // the slowest are the machine's, which has other things to do
-		median := took[len(took)/2]
-		t.Logf("%s: %d records in %v to %v, median %v", name, n, took[0], took[len(took)-1], median)
-		if median > bar {
-			t.Errorf("%s: took %v, more than %v", name, median, bar)
-		}
-		if (n == 0) != (name == "nobody") {
-			t.Errorf("%s: %d records", name, n)
-		}
-	}
 }

@@ -33,7 +33,7 @@ func TestMany(t *testing.T) {
 	t.Logf("%d bytes each", info.Size()/records)
 
 	l := open(t, path)
-	searchMany(t, l)
+	audittest.SearchMany(t, l, records, bar)
 	must(t, l.Close())
 
 	began := time.Now()
@@ -74,41 +74,4 @@ func fillMany(t *testing.T, r *audit.Recorder) {
 	}
 	must(t, r.Close())
 	t.Logf("%d records, %.0f/s", records, records/time.Since(began).Seconds())
-}
-
-func searchMany(t *testing.T, l *sqlite.Log) {
-	t.Helper()
-	middle := audittest.Infer(records / 2)
-	hour := middle.Time.Add(-30 * time.Minute)
-	for name, q := range map[string]audit.Query{
-		"principal, the newest":            {Principal: middle.Subject, Limit: 100},
-		"principal in an hour":             {Principal: middle.PrincipalID(), Since: hour, Until: hour.Add(time.Hour), Limit: 100},
-		"principal in an hour, the oldest": {Principal: middle.Subject, Since: hour, Until: hour.Add(time.Hour), Limit: 100, Oldest: true},
-		"principal in a minute":            {Principal: middle.Subject, Since: middle.Time, Until: middle.Time.Add(time.Minute)},
-		"nobody":                           {Principal: "nobody"},
-		"a session":                        {Session: middle.Session},
-		"a call":                           {Call: middle.Call},
-		"the first call":                   {Call: audittest.Infer(0).Call},
-		"no call":                          {Call: "none"},
-		"loads approved by":                {Verb: "load", Approver: "https://login.example.com#carol", Since: hour, Limit: 100},
-	} {
-		var slowest time.Duration
-		n := 0
-		for range 5 {
-			at := time.Now()
-			n = 0
-			for _, err := range l.Search(t.Context(), q) {
-				must(t, err)
-				n++
-			}
-			slowest = max(slowest, time.Since(at))
-		}
-		t.Logf("%s: %d records in %v", name, n, slowest)
-		if slowest > bar {
-			t.Errorf("%s: took %v, more than %v", name, slowest, bar)
-		}
-		if none := name == "nobody" || name == "no call"; (n == 0) != none {
-			t.Errorf("%s: %d records", name, n)
-		}
-	}
 }
