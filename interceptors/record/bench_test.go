@@ -4,8 +4,10 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/sluice-gateway/sluice/gen/inference"
+	"github.com/sluice-gateway/sluice/interceptors/record"
 	"github.com/sluice-gateway/sluice/wire"
 )
 
@@ -69,4 +71,16 @@ func benchToken(b *testing.B, last bool) *wire.Message {
 		b.Fatal(err)
 	}
 	return m
+}
+
+// BenchmarkTensors is what looking at a request's and an answer's tensors takes.
+func BenchmarkTensors(b *testing.B) {
+	in, err := proto.Marshal(&pb.ModelInferRequest{
+		ModelName: "simple", Id: "1", RawInputContents: [][]byte{make([]byte, 64), make([]byte, 64)},
+		Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "INPUT0", Datatype: "INT32", Shape: []int64{1, 16}}, {Name: "INPUT1", Datatype: "INT32", Shape: []int64{1, 16}}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	record.LookAt(b, in)
 }
