@@ -29,6 +29,7 @@ type journal struct {
 	signed  audit.Checkpoint
 	broken  int     // the search fails there; 0 never
 	torn    *[2]int // those from one to the other can't be read, each by itself
+	again   bool    // which is said also of what is before the cursor
 	read    int     // how many leaves were
 }
 
@@ -75,7 +76,7 @@ func (j *journal) Search(_ context.Context, q audit.Query) iter.Seq2[audit.Found
 				return
 			}
 			if j.torn != nil && i >= j.torn[0] && i <= j.torn[1] {
-				if i > after && !yield(audit.Found{}, &audit.DamagedError{Replica: j.key.Origin(), First: uint64(i), Last: uint64(i)}) {
+				if (i > after || j.again) && !yield(audit.Found{}, &audit.DamagedError{Replica: j.key.Origin(), First: uint64(i), Last: uint64(i)}) {
 					return
 				}
 				continue

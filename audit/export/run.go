@@ -219,9 +219,15 @@ func (r *run) part(ctx context.Context, next func() (audit.Found, error, bool)) 
 	return p, err
 }
 
-// damaged says in the manifest what is left out, together with what is beside it.
+// damaged says in the manifest what is left out, together with what is beside it, and
+// once, although an export that goes on comes by there again.
 func (r *run) damaged(d *audit.DamagedError) {
 	all := r.manifest.Damaged
+	for _, was := range all {
+		if was.Replica == d.Replica && was.First <= d.First && d.Last <= was.Last {
+			return
+		}
+	}
 	if n := len(all); n > 0 && all[n-1].Replica == d.Replica && all[n-1].Last+1 == d.First {
 		all[n-1].Last = d.Last
 		return

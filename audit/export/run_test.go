@@ -88,6 +88,25 @@ func TestWhatIsDamagedIsToldOf(t *testing.T) {
 	}
 }
 
+// TestWhatIsDamagedIsToldOfOnce: an export that goes on reads again that a place is
+// damaged, wherever it was broken off.
+func TestWhatIsDamagedIsToldOfOnce(t *testing.T) {
+	for _, at := range []int{9, 10, 15, 24} {
+		j, whole, dir := newJournal(t, 25), t.TempDir(), t.TempDir()
+		j.torn = &[2]int{5, 7}
+		exported(t, j, whole, nil)
+		j.broken = at
+		if _, _, err := export.Run(t.Context(), options(t, j, dir)); err == nil {
+			t.Fatal("the search did not break off")
+		}
+		j.broken, j.again = 0, true
+		m, _ := exported(t, j, dir, nil)
+		if len(m.Damaged) != 1 || files(t, whole)[export.ManifestName] != files(t, dir)[export.ManifestName] {
+			t.Errorf("broken off at %d: damaged are %v", at, m.Damaged)
+		}
+	}
+}
+
 // TestGoOn: an export that was broken off anywhere ends as one that was not, to
 // the byte, although the log has grown meanwhile.
 func TestGoOn(t *testing.T) {

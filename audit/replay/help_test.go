@@ -24,10 +24,14 @@ var begun = time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
 type tape struct {
 	records  []*audit.Record
 	contents map[string]*payload.Content
+	torn     bool // a record can't be read
 }
 
 func (s *tape) Search(_ context.Context, q audit.Query) iter.Seq2[audit.Found, error] {
 	return func(yield func(audit.Found, error) bool) {
+		if s.torn && !yield(audit.Found{}, &audit.DamagedError{Replica: "log", First: 7, Last: 8}) {
+			return
+		}
 		for _, r := range s.records {
 			if q.Matches(r) && !yield(audit.Found{Entry: audit.Entry{Record: r}}, nil) {
 				return

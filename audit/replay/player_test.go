@@ -219,6 +219,19 @@ func TestWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestWhatIsDamagedIsToldOf: a damaged record hides no session, and no session that
+// may be damaged is one that never was.
+func TestWhatIsDamagedIsToldOf(t *testing.T) {
+	s := &tape{torn: true}
+	if _, err := replay.Load(t.Context(), s, "s"); err == nil || errors.Is(err, replay.ErrNoSession) || !strings.Contains(err.Error(), "2 records") {
+		t.Error(err)
+	}
+	s.add(0, "ModelInfer", "m", "1", ask(t, "m", "hi"))
+	if got := load(t, s); len(got.Calls) != 1 || got.Damage.Records != 2 {
+		t.Errorf("%d calls, damaged %+v", len(got.Calls), got.Damage)
+	}
+}
+
 func TestTensorsAreCut(t *testing.T) {
 	many := make([]float32, 100)
 	s := &tape{}

@@ -29,6 +29,8 @@ type Session struct {
 	Calls []Call
 	// Events are all that happened in them, in order.
 	Events []Event
+	// Damage is what can't be read any more, and may be of this session.
+	Damage audit.Damage
 }
 
 // Call is a record and what was said in it.
@@ -61,6 +63,9 @@ func Load(ctx context.Context, from Source, id string) (*Session, error) {
 	s := &Session{ID: id}
 	size := 0
 	for found, err := range from.Search(ctx, audit.Query{Session: id, Oldest: true, Limit: maxCalls + 1}) {
+		if s.Damage.Take(err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +92,10 @@ func Load(ctx context.Context, from Source, id string) (*Session, error) {
 			return nil, fmt.Errorf("replay: the session has more than %d calls or %d MiB; nobody would watch it to the end", maxCalls, maxBytes>>20)
 		}
 	}
-	if len(s.Calls) == 0 {
+	switch {
+	case len(s.Calls) == 0 && s.Damage.Records > 0:
+		return nil, fmt.Errorf("replay: nothing of this session can be read, and %d records of the log are damaged: \"sluice audit verify\" names them", s.Damage.Records)
+	case len(s.Calls) == 0:
 		return nil, ErrNoSession
 	}
 	slices.SortStableFunc(s.Calls, func(a, b Call) int { return a.Record.Time.Compare(b.Record.Time) })

@@ -39,6 +39,9 @@ it is started again with the same query: write its times as days, not as ages. W
 --no-proofs, records of the models that you hold audit_read on are exported without;
 proofs need it on every model.
 
+Where records of the log can't be read any more, all others are written, the manifest
+names those that are missing, and it exits with 1.
+
 To an object store the credentials come from AWS_ACCESS_KEY_ID and
 AWS_SECRET_ACCESS_KEY, the place from --s3-endpoint (or AWS_ENDPOINT_URL) and AWS_REGION.
 
@@ -109,8 +112,13 @@ func (e *exporting) run(cmd *cobra.Command) error {
 	}
 	past.tell(cmd.ErrOrStderr())
 	fmt.Fprintf(cmd.ErrOrStderr(), "sluice: %d records in %s; keep the hash where those who can change the files can't\n", m.Records, count(len(m.Parts), "file"))
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", hash, export.ManifestName)
-	return err
+	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", hash, export.ManifestName); err != nil {
+		return err
+	}
+	if past.records > 0 {
+		return fmt.Errorf("the export is not complete: %s of the log can't be read, and what matched among them is not in it", count(int(past.records), "record"))
+	}
+	return nil
 }
 
 const objectScheme = "s3://"

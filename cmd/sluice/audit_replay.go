@@ -66,6 +66,7 @@ answer is another one than it was.`,
 			case err != nil:
 				return err
 			}
+			damageOf(&s.Damage).tell(cmd.ErrOrStderr())
 			if p.again.against != "" {
 				return p.again.run(cmd, &p.clientFlags, l.server, s)
 			}

@@ -108,6 +108,16 @@ type damage struct {
 	records int64
 }
 
+// damageOf is what a reading went past.
+func damageOf(d *audit.Damage) (out damage) {
+	for i := range d.Places {
+		p := &d.Places[i]
+		out.places = append(out.places, &pb.Damage{Replica: p.Replica, First: int64(p.First), Last: int64(p.Last)})
+	}
+	out.records = int64(d.Records)
+	return out
+}
+
 // maxPlaces is how many places of damage are told.
 const maxPlaces = 10
 

@@ -67,10 +67,11 @@ func (t *tailing) run(cmd *cobra.Command) error {
 	if t.last == 0 {
 		return nil
 	}
-	found, _, _, err := l.search(t.asks(), t.last, false)
+	found, past, _, err := l.search(t.asks(), t.last, false)
 	if err != nil {
 		return err
 	}
+	past.tell(cmd.ErrOrStderr())
 	slices.Reverse(found)
 	for _, r := range found {
 		if err := t.print(cmd.OutOrStdout(), r); err != nil {

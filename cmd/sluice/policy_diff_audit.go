@@ -25,12 +25,16 @@ func auditCalls(ctx context.Context, l *remoteLog, q audit.Query) (next calls, s
 	q.Oldest, q.Kinds = true, []audit.Kind{audit.KindCall, audit.KindMessage}
 	pull, stop := iter.Pull2(l.Search(ctx, q))
 	said := true // what was said may be read
+	var past audit.Damage
 	return func() (*guard.Recorded, string, error) {
 		for {
 			found, err, ok := pull()
 			switch {
 			case !ok:
+				damageOf(&past).tell(l.cmd.ErrOrStderr())
 				return nil, l.server, io.EOF
+			case past.Take(err):
+				continue
 			case err != nil:
 				return nil, l.server, err
 			}
