@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +9,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
@@ -31,58 +29,40 @@ func TestEachStepIsMissedOverOpenAI(t *testing.T) {
 func (b *bench) overOpenAI(c *interceptors.Chain, kind, token string, message proto.Message, handler func() error) error {
 	b.t.Helper()
 	const stream = inference.GRPCInferenceService_ModelStreamInfer_FullMethodName
-	door, err := rest.New(rest.Options{
-		OpenAI: func() bool { return true },
-		Handlers: map[string]grpc.StreamHandler{
-			stream: c.Stream(stream, func(_ any, ss grpc.ServerStream) error {
-				var m wire.Message
-				if err := ss.RecvMsg(&m); err != nil {
-					return err
-				}
-				defer m.Free()
-				if err := handler(); err != nil {
-					return err
-				}
-				answer, err := wire.FromProto(&inference.ModelStreamInferResponse{InferResponse: &inference.ModelInferResponse{
-					Outputs:           []*inference.ModelInferResponse_InferOutputTensor{{Name: "text_output", Datatype: "BYTES", Shape: []int64{1}}},
-					RawOutputContents: [][]byte{{1, 0, 0, 0, 'x'}},
-				}})
-				if err != nil {
-					return err
-				}
-				defer answer.Free()
-				return ss.SendMsg(answer)
-			}),
-		},
-		ModelConfig: func(context.Context, *access.Call, string, string) (*inference.ModelConfig, error) {
-			return &inference.ModelConfig{
-				Input:  []*inference.ModelInput{{Name: "text_input", Dims: []int64{1}}},
-				Output: []*inference.ModelOutput{{Name: "text_output", Dims: []int64{-1}}},
-			}, nil
-		},
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer door.Wait()
 	m := message.(*inference.ModelInferRequest)
 	size := 0
 	for _, part := range m.GetRawInputContents() {
 		size += len(part)
 	}
 	body := fmt.Sprintf(`{"model":%q,"prompt":%q,"stream":%t}`, m.GetModelName(), strings.Repeat("x", size), kind == "stream")
-	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, "/v1/completions", strings.NewReader(body))
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	answer := httptest.NewRecorder()
-	door.ServeHTTP(answer, r)
-	if answer.Code == http.StatusOK {
-		return nil
-	}
+	answer := b.overHTTP(rest.Options{
+		OpenAI: func() bool { return true },
+		Handlers: map[string]grpc.StreamHandler{stream: c.Stream(stream, reading(func(ss grpc.ServerStream) error {
+			if err := handler(); err != nil {
+				return err
+			}
+			return sendText(ss)
+		}))},
+		ModelConfig: func(context.Context, *access.Call, string, string) (*inference.ModelConfig, error) {
+			return &inference.ModelConfig{
+				Input:  []*inference.ModelInput{{Name: "text_input", Dims: []int64{1}}},
+				Output: []*inference.ModelOutput{{Name: "text_output", Dims: []int64{-1}}},
+			}, nil
+		},
+	}, token, httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, "/v1/completions", strings.NewReader(body)))
 	var said struct{ Error struct{ Message string } }
-	if err := json.Unmarshal(answer.Body.Bytes(), &said); err != nil {
-		return fmt.Errorf("answer %d is no error in JSON: %q", answer.Code, answer.Body)
+	return statusOf(answer, &said, &said.Error.Message)
+}
+
+// sendText answers with a text of one letter.
+func sendText(ss grpc.ServerStream) error {
+	answer, err := wire.FromProto(&inference.ModelStreamInferResponse{InferResponse: &inference.ModelInferResponse{
+		Outputs:           []*inference.ModelInferResponse_InferOutputTensor{{Name: "text_output", Datatype: "BYTES", Shape: []int64{1}}},
+		RawOutputContents: [][]byte{{1, 0, 0, 0, 'x'}},
+	}})
+	if err != nil {
+		return err
 	}
-	return status.Error(codeOf[answer.Code], said.Error.Message)
+	defer answer.Free()
+	return ss.SendMsg(answer)
 }

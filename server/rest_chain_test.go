@@ -35,33 +35,45 @@ func TestEachStepIsMissedOverREST(t *testing.T) {
 func (b *bench) overREST(c *interceptors.Chain, kind, token string, message proto.Message, handler func() error) error {
 	b.t.Helper()
 	const unary, stream = inference.GRPCInferenceService_ModelInfer_FullMethodName, inference.GRPCInferenceService_ModelStreamInfer_FullMethodName
-	door, err := rest.New(rest.Options{
+	answer := b.overHTTP(rest.Options{
 		Handlers: map[string]grpc.StreamHandler{
-			unary: c.Unary(unary, func(context.Context, any) (any, error) { return &inference.ModelInferResponse{}, handler() }),
-			stream: c.Stream(stream, func(_ any, ss grpc.ServerStream) error {
-				var m wire.Message
-				if err := ss.RecvMsg(&m); err != nil {
-					return err
-				}
-				defer m.Free()
-				return handler()
-			}),
+			unary:  c.Unary(unary, func(context.Context, any) (any, error) { return &inference.ModelInferResponse{}, handler() }),
+			stream: c.Stream(stream, reading(func(grpc.ServerStream) error { return handler() })),
 		},
 		ModelConfig: func(context.Context, *access.Call, string, string) (*inference.ModelConfig, error) {
 			return &inference.ModelConfig{Input: []*inference.ModelInput{{Name: "TEXT", DataType: inference.DataType_TYPE_STRING, Dims: []int64{1}}}}, nil
 		},
-	})
+	}, token, b.httpRequest(kind, message.(*inference.ModelInferRequest)))
+	var said struct{ Error string }
+	return statusOf(answer, &said, &said.Error)
+}
+
+// overHTTP asks a door of its own, under a token unless it is empty.
+func (b *bench) overHTTP(o rest.Options, token string, r *http.Request) *httptest.ResponseRecorder {
+	b.t.Helper()
+	door, err := rest.New(o)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer door.Wait()
-	r := b.httpRequest(kind, message.(*inference.ModelInferRequest))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	answer := httptest.NewRecorder()
 	door.ServeHTTP(answer, r)
-	return statusOf(answer)
+	return answer
+}
+
+// reading is a stream's handler that reads one request before it goes on.
+func reading(then func(ss grpc.ServerStream) error) grpc.StreamHandler {
+	return func(_ any, ss grpc.ServerStream) error {
+		var m wire.Message
+		if err := ss.RecvMsg(&m); err != nil {
+			return err
+		}
+		defer m.Free()
+		return then(ss)
+	}
 }
 
 // httpRequest says over HTTP what a message says.
@@ -87,15 +99,15 @@ var codeOf = map[int]codes.Code{
 	http.StatusInternalServerError: codes.Internal, http.StatusServiceUnavailable: codes.Unavailable, http.StatusBadRequest: codes.InvalidArgument, http.StatusConflict: codes.FailedPrecondition,
 }
 
-// statusOf makes of an HTTP answer the status that gRPC would have had.
-func statusOf(answer *httptest.ResponseRecorder) error {
+// statusOf makes of an HTTP answer the status that gRPC would have had. said is what an
+// error is in JSON, message the place in it of what it says.
+func statusOf(answer *httptest.ResponseRecorder, said any, message *string) error {
 	if answer.Code == http.StatusOK {
 		return nil
 	}
-	var said struct{ Error string }
 	body := strings.TrimPrefix(answer.Body.String(), "data: ")
-	if err := json.Unmarshal([]byte(body), &said); err != nil {
+	if err := json.Unmarshal([]byte(body), said); err != nil {
 		return fmt.Errorf("answer %d is no error in JSON: %q", answer.Code, body)
 	}
-	return status.Error(codeOf[answer.Code], said.Error)
+	return status.Error(codeOf[answer.Code], *message)
 }
