@@ -131,9 +131,20 @@ func (s *slackDesk) press(action, user, request string) int {
 
 func (s *slackDesk) pressSigned(secret, action, user, request string) int {
 	s.t.Helper()
+	stamp, body := s.pressed(action, user, request)
+	return s.post(secret, stamp, body)
+}
+
+// pressed is what Slack sends when a button is pressed.
+func (s *slackDesk) pressed(action, user, request string) (stamp, body string) {
 	s.n++
-	body := url.Values{"payload": {fmt.Sprintf(`{"type":"block_actions","trigger_id":"%d","user":{"id":%q,"team_id":"T1"},"actions":[{"action_id":%q,"value":%q}]}`, s.n, user, action, request)}}.Encode()
-	stamp := fmt.Sprint(time.Now().Unix())
+	body = url.Values{"payload": {fmt.Sprintf(`{"type":"block_actions","trigger_id":"%d","user":{"id":%q,"team_id":"T1"},"actions":[{"action_id":%q,"value":%q}]}`, s.n, user, action, request)}}.Encode()
+	return fmt.Sprint(time.Now().Unix()), body
+}
+
+// post signs a body and sends it.
+func (s *slackDesk) post(secret, stamp, body string) int {
+	s.t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = mac.Write([]byte("v0:" + stamp + ":" + body))
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.Console+"/v1/slack/actions", strings.NewReader(body))
