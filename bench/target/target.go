@@ -60,7 +60,10 @@ type Target struct {
 }
 
 // All gives the targets, in the order in which they take their turns.
-func All() []Target {
+func All() []Target { return slices.Concat(plain(), doors(), fuller()) }
+
+// plain are Sluice with what calls always pass, and what others put in its place.
+func plain() []Target {
 	return []Target{
 		{Name: Direct, Does: "no proxy", launch: func(*launcher) error { return nil }},
 		{Name: Pipe, Does: "grpc-go, raw codec, untuned; does nothing", needs: []string{"pipe"}, launch: pipe},
@@ -85,6 +88,12 @@ func All() []Target {
 		},
 		{Name: Nginx, Does: "grpc_pass; does nothing", needs: []string{"nginx"}, launch: nginx},
 		{Name: HAProxy, Does: "does nothing", needs: []string{"haproxy"}, launch: haproxy},
+	}
+}
+
+// doors are other doors of Sluice, and other servers behind it.
+func doors() []Target {
+	return []Target{
 		{
 			Name: SluiceREST, Does: "the same as sluice, asked over REST", Door: load.REST,
 			needs: []string{"sluice"}, launch: sluice(Config{Kind: "triton", REST: true}),
@@ -102,6 +111,12 @@ func All() []Target {
 			Name: SluiceTGI, Does: "the same as sluice, before a double of TGI", Prompt: true,
 			needs: []string{"sluice"}, launch: sluice(Config{Kind: "tgi", HTTP: true}), only: generated,
 		},
+	}
+}
+
+// fuller are Sluice with more of it on.
+func fuller() []Target {
+	return []Target{
 		{
 			Name: SluiceAudit, Does: "the same as sluice, and calls are recorded in SQLite", needs: []string{"sluice"},
 			launch: sluice(Config{Kind: "triton", Audit: true}),
