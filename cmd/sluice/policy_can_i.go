@@ -8,14 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/policy/guard"
 )
 
 func newPolicyCanICmd() *cobra.Command {
-	var from policyFlags
-	var q asker
-	var what requestFlag
+	var ask questionFlags
 	cmd := &cobra.Command{
 		Use:   "can-i VERB [MODEL]",
 		Short: "Say whether someone may do a verb to a model",
@@ -26,36 +23,23 @@ named if not.`,
 		Example:           `  sluice policy can-i load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
 		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			verb, model, err := verbAndModel(args)
+			q, err := ask.question(cmd, args)
 			if err != nil {
 				return err
 			}
-			p, err := from.load(cmd)
-			if err != nil {
-				return err
-			}
-			who, err := q.principal(p, cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			call, err := what.read(cmd, who, verb, model)
-			if err != nil {
-				return err
-			}
-			return decided(p, who, verb, model, call).write(cmd, from.output)
+			return q.decided().write(cmd, ask.from.output)
 		},
 	}
-	from.add(cmd, "table", "json")
-	q.add(cmd)
-	what.add(cmd)
+	ask.add(cmd)
 	return cmd
 }
 
-// decided answers for a call, without its contents where call is nil.
-func decided(p *loadedPolicy, who *access.Principal, verb access.Verb, model string, call *guard.Request) *answer {
+// decided answers for the call, without its contents where none are known.
+func (q *question) decided() *answer {
+	p, call := q.policy, q.call
 	asked := *p.Rules
 	if call == nil {
-		asked.Guards, call = nil, &guard.Request{Verb: verb, Model: model, Principal: who}
+		asked.Guards, call = nil, &guard.Request{Verb: q.verb, Model: q.model, Principal: q.who}
 	}
 	v := asked.Judge(call)
 	a := &answer{Allowed: !v.Denied() && !v.Held(), Held: v.Held(), Reason: v.Decision.Reason, Rule: v.Rule(), Observed: v.Guards.WouldHave, By: v.By()}
@@ -63,9 +47,9 @@ func decided(p *loadedPolicy, who *access.Principal, verb access.Verb, model str
 	case v.Guards.Refused != nil:
 		a.Reason, a.Told = v.Guards.Refused.Reason, v.Guards.Refused.Message
 	case v.Denied():
-		a.Told = p.Policy.Refusal(who, call.Verb, model, v.Decision).Message
+		a.Told = p.Policy.Refusal(q.who, call.Verb, q.model, v.Decision).Message
 	case asked.Guards == nil:
-		a.Guards = p.Guards.For(verb, model).Guards(who)
+		a.Guards = p.Guards.For(q.verb, q.model).Guards(q.who)
 	}
 	return a
 }

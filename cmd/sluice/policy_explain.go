@@ -12,9 +12,7 @@ import (
 )
 
 func newPolicyExplainCmd() *cobra.Command {
-	var from policyFlags
-	var q asker
-	var what requestFlag
+	var ask questionFlags
 	cmd := &cobra.Command{
 		Use:   "explain VERB [MODEL]",
 		Short: "Say why someone may or may not do a verb to a model",
@@ -25,36 +23,22 @@ that request. It exits with 0 whatever the decision is.`,
 		Example:           `  sluice policy explain load prod-llama --policy policy.yaml --as alice --groups ml-platform`,
 		ValidArgsFunction: completeVerb,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			verb, model, err := verbAndModel(args)
+			q, err := ask.question(cmd, args)
 			if err != nil {
 				return err
 			}
-			p, err := from.load(cmd)
-			if err != nil {
-				return err
+			x := explained{Explanation: q.policy.Policy.Explain(q.who, q.verb, q.model), Guards: q.policy.Guards.For(q.verb, q.model).Guards(q.who)}
+			if q.call != nil {
+				x.Explanation = q.policy.Policy.Explain(q.who, q.call.Verb, q.model)
+				x.Request = q.decided()
 			}
-			who, err := q.principal(p, cmd.ErrOrStderr())
-			if err != nil {
-				return err
+			if q.who.Issuer == "" {
+				x.Principal = q.who.Subject // made up for the question
 			}
-			call, err := what.read(cmd, who, verb, model)
-			if err != nil {
-				return err
-			}
-			x := explained{Explanation: p.Policy.Explain(who, verb, model), Guards: p.Guards.For(verb, model).Guards(who)}
-			if call != nil {
-				x.Explanation = p.Policy.Explain(who, call.Verb, model)
-				x.Request = decided(p, who, verb, model, call)
-			}
-			if who.Issuer == "" {
-				x.Principal = who.Subject // made up for the question
-			}
-			return x.write(cmd.OutOrStdout(), from.output)
+			return x.write(cmd.OutOrStdout(), ask.from.output)
 		},
 	}
-	from.add(cmd, "table", "json")
-	q.add(cmd)
-	what.add(cmd)
+	ask.add(cmd)
 	return cmd
 }
 

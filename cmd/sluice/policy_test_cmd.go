@@ -14,6 +14,26 @@ import (
 	"github.com/sluice-gateway/sluice/config/suite"
 )
 
+// policyTestExample has a whole suite, which is what there is to learn.
+const policyTestExample = `  sluice policy test policy_test.yaml --policy policy.yaml
+  sluice policy test tests/ --config sluice.yaml --output junit > report.xml
+
+  # policy_test.yaml
+  name: viewers
+  principals:
+    bob: { groups: [ml-users] }
+  tests:
+    - name: viewers look and infer
+      principals: [bob]
+      models: [simple, prod-llama]
+      expect: { infer: allow, load: deny }
+    - name: prompts have a length
+      principals: [bob]
+      models: [prod-llama]
+      request: { inputs: [ { name: text_input, datatype: BYTES, shape: [1], text: ["far too long"] } ] }
+      expect: { infer: deny }
+      guards: [huge-prompt]`
+
 func newPolicyTestCmd() *cobra.Command {
 	var from policyFlags
 	var all bool
@@ -32,24 +52,7 @@ guards that only observe and would have done something.
 
 It exits with 0 if every case passed, with 3 if the policy or a suite has
 problems, and with 4 if a case failed.`,
-		Example: `  sluice policy test policy_test.yaml --policy policy.yaml
-  sluice policy test tests/ --config sluice.yaml --output junit > report.xml
-
-  # policy_test.yaml
-  name: viewers
-  principals:
-    bob: { groups: [ml-users] }
-  tests:
-    - name: viewers look and infer
-      principals: [bob]
-      models: [simple, prod-llama]
-      expect: { infer: allow, load: deny }
-    - name: prompts have a length
-      principals: [bob]
-      models: [prod-llama]
-      request: { inputs: [ { name: text_input, datatype: BYTES, shape: [1], text: ["far too long"] } ] }
-      expect: { infer: deny }
-      guards: [huge-prompt]`,
+		Example: policyTestExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			paths, err := suiteFiles(args)
 			if err != nil {
