@@ -57,11 +57,23 @@ func (s Scenario) Held() bool { return s.Spec.Mode == load.Held }
 
 // All gives the scenarios, each measured for duration after warmup.
 func All(warmup, duration time.Duration) []Scenario {
+	all := timeless()
+	for i := range all {
+		all[i].Spec.Warmup, all[i].Spec.Duration = warmup, duration
+		if all[i].Name == MiB16 {
+			all[i].Spec.Duration *= longFactor
+		}
+	}
+	return all
+}
+
+// timeless are the scenarios before it is said how long each is measured.
+func timeless() []Scenario {
 	infer := func(size int) kserve.Ask { return kserve.Ask{Model: Model, Input: size, Output: size} }
 	tokens := func(n int, interval time.Duration) kserve.Ask {
 		return kserve.Ask{Model: Model, Input: smallBytes, Tokens: n, Interval: interval}
 	}
-	all := []Scenario{
+	return []Scenario{
 		{
 			Small1, "infer, 128 bytes of tensors each way, 1 caller",
 			load.Spec{Mode: load.Closed, Conns: 1, Callers: 1, Ask: infer(smallBytes)},
@@ -107,11 +119,4 @@ func All(warmup, duration time.Duration) []Scenario {
 			load.Spec{Mode: load.Held, Conns: 8, Callers: 1000, Ask: infer(HeldInput)},
 		},
 	}
-	for i := range all {
-		all[i].Spec.Warmup, all[i].Spec.Duration = warmup, duration
-		if all[i].Name == MiB16 {
-			all[i].Spec.Duration *= longFactor
-		}
-	}
-	return all
 }
