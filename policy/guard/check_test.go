@@ -65,6 +65,7 @@ func TestCheck(t *testing.T) {
 		"override of an infer":    {`deny_list: {override: [backend]}`, "guards[0].deny_list.override: has no effect: the guard is not about load_override"},
 		"text of a load":          {`verbs: [load], deny_list: {text: {patterns: [a]}}`, "guards[0].deny_list.text: has no effect: the guard is not about infer"},
 
+		"a header's key":    {`when: "'X-Team' in metadata"`, `guards[0].when: metadata has its keys in lower case, so that "X-Team" is never in it; write "x-team"`},
 		"nobody approves":   {`deny: "", approve: {}`, "guards[0].approve.by: by is missing"},
 		"no count":          {`deny: "", approve: {by: [a], count: 0}`, "guards[0].approve.count: must be from 1"},
 		"too long":          {`deny: "", approve: {by: [a], within: 8d}`, "guards[0].approve.within: must be positive, and at most 7d"},

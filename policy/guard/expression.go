@@ -216,6 +216,9 @@ func (e *expression) call(c celast.CallExpr) error {
 	switch c.FunctionName() {
 	case operators.In:
 		if key, ok := literal(args[0]); ok && args[1].Kind() == celast.IdentKind && args[1].AsIdent() == metadataVariable {
+			if lower := strings.ToLower(key); lower != key {
+				return fmt.Errorf("metadata has its keys in lower case, so that %q is never in it; write %q", key, lower)
+			}
 			e.metadata.keys = append(e.metadata.keys, key)
 		}
 	case textFunction, textsFunction, jsonFunction:
