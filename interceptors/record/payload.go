@@ -37,25 +37,40 @@ func (r *Recorder) keep(ctx context.Context, c *payload.Capture, ended bool, mar
 	return nil
 }
 
-// mask masks the words of a record that its caller chose: a value can stand in a
-// request's id and in the name of an input as well as in its text, and in what is said
-// of a request that could not be read as far as its model's name.
+// mask masks the words of a record that its caller or a model chose: a value can stand
+// in a request's id and in the name or the datatype of a tensor as well as in its text,
+// and in what is said of a request that could not be read as far as its model's name.
 func (r *Recorder) mask(record *audit.Record) {
 	if r.Mask == nil {
 		return
 	}
 	model := record.Model
-	for _, text := range []*string{&record.Request, &record.AskedVersion, &record.Model, &record.Cause} {
+	for _, text := range []*string{&record.Request, &record.AskedVersion, &record.Version, &record.Model, &record.Cause} {
 		if *text != "" {
 			*text = r.Mask(model, *text)
 		}
 	}
-	for i, t := range record.Inputs {
-		if masked := r.Mask(model, t.Name); masked != t.Name {
-			record.Inputs = slices.Clone(record.Inputs) // they are shared between records
-			record.Inputs[i].Name = masked
+	record.Inputs, record.Outputs = r.maskTensors(model, record.Inputs), r.maskTensors(model, record.Outputs)
+}
+
+// maskTensors masks what tensors are called. Records share them: those that change are
+// copied.
+func (r *Recorder) maskTensors(model string, tensors []audit.Tensor) []audit.Tensor {
+	copied := false
+	for i, t := range tensors {
+		name, typ := r.Mask(model, t.Name), t.Datatype
+		if wire.ParseDatatype(typ) == wire.UnknownType {
+			typ = r.Mask(model, typ)
 		}
+		if name == t.Name && typ == t.Datatype {
+			continue
+		}
+		if !copied {
+			tensors, copied = slices.Clone(tensors), true
+		}
+		tensors[i].Name, tensors[i].Datatype = name, typ
 	}
+	return tensors
 }
 
 // say notes a unary request.

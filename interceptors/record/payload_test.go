@@ -150,15 +150,22 @@ func TestNamesAreMasked(t *testing.T) {
 	c := newCapturing(t)
 	c.Mask = func(_, text string) string { return strings.ReplaceAll(text, "jane", "[NAME]") }
 	c.call.RPC, c.call.Verb, c.call.Model, c.call.Version = "ModelInfer", access.Infer, "m-jane", "jane"
-	r := request(t, &pb.ModelInferRequest{ModelName: "m-jane", Id: "by jane", Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "jane"}, {Name: "x"}}})
+	r := request(t, &pb.ModelInferRequest{ModelName: "m-jane", Id: "by jane", Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: "jane"}, {Name: "x", Datatype: "jane's"}}})
+	said, err := proto.Marshal(&pb.ModelInferResponse{ModelName: "m-jane", ModelVersion: "of jane", Outputs: []*pb.ModelInferResponse_InferOutputTensor{{Name: "jane", Datatype: "jane's"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		_, _ = c.Step().Unary(access.WithCall(t.Context(), c.call), r, nil, func(ctx context.Context, req any) (any, error) {
-			return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) { return nil, errors.New("x") })
+			return record.Intent().Unary(ctx, req, nil, func(context.Context, any) (any, error) { return wire.FromBytes(said), nil })
 		})
 	}
 	_ = c.end(t)
 	entries, _ := c.shelf.Entries()
 	for _, e := range entries {
+		if bytes.Contains(e.Bytes, []byte("jane")) || e.Record.Verb != "" && len(e.Record.Outputs) != 1 {
+			t.Errorf("%+v", e.Record)
+		}
 		if e.Record.Verb != "" && (e.Record.Request != "by [NAME]" || e.Record.Model != "m-[NAME]" || e.Record.AskedVersion != "[NAME]" || e.Record.Inputs[0].Name != "[NAME]") {
 			t.Errorf("%+v", e.Record)
 		}
