@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,42 @@ func TestEveryFieldIsInTheFullRecord(t *testing.T) {
 	for i := range v.NumField() {
 		if v.Field(i).IsZero() {
 			t.Errorf("%s is not: neither its encoding nor its JSON is tested", v.Type().Field(i).Name)
+		}
+	}
+}
+
+// TestKeysAreThoseOfTheConventions: of OpenTelemetry (gen_ai.*, rpc.*, user.*, client.*,
+// server.*, session.*, error.*) and KServe where they have a word; all others are
+// sluice.*, and docs/AUDIT.md tells of each.
+func TestKeysAreThoseOfTheConventions(t *testing.T) {
+	conventions := []string{
+		"client.address", "error.type", "gen_ai.request.model", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens",
+		"id", "inputs", "model_version", "outputs", "rpc.grpc.status_code", "rpc.method", "server.address", "session.id", "user.id", "user.name",
+	}
+	own := []string{"duration_ns", "time", "user.groups", "user.issuer", "user.kind", "user.means"}
+	doc, err := os.ReadFile("../docs/AUDIT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(records()["full"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys map[string]any
+	if err := json.Unmarshal(text, &keys); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range conventions {
+		if keys[key] == nil {
+			t.Errorf("%s is missing", key)
+		}
+	}
+	for key := range keys {
+		if !strings.HasPrefix(key, "sluice.") && !slices.Contains(conventions, key) && !slices.Contains(own, key) {
+			t.Errorf("%s is of no convention", key)
+		}
+		if !bytes.Contains(doc, []byte("`"+key+"`")) {
+			t.Errorf("docs/AUDIT.md does not tell of %s", key)
 		}
 	}
 }

@@ -117,6 +117,20 @@ func TestOCSF(t *testing.T) {
 	}
 }
 
+// TestOCSFTellsProbesFromRefusals: strangers' probes that were answered alarm nobody.
+func TestOCSFTellsProbesFromRefusals(t *testing.T) {
+	for verdict, want := range map[audit.Verdict]string{audit.Allowed: "1 1", audit.Denied: "3 2", 0: "3 2"} {
+		var got struct {
+			Severity int `json:"severity_id"`
+			Status   int `json:"status_id"`
+		}
+		line := written(t, export.OCSF, &audit.Record{Kind: audit.KindStrangers, Verdict: verdict, Time: began, Count: 20})
+		if err := json.Unmarshal(line, &got); err != nil || fmt.Sprint(got.Severity, got.Status) != want {
+			t.Errorf("%s: %+v, %v, want %s", verdict, got, err, want)
+		}
+	}
+}
+
 // TestCloudEvents holds the context attributes to CloudEvents 1.0.2, section
 // "Required Attributes": non-empty strings, source a URI reference, time RFC 3339.
 func TestCloudEvents(t *testing.T) {

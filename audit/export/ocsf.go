@@ -175,14 +175,20 @@ func does(r *audit.Record) int {
 
 // failed tells whether what was asked for was not done.
 func failed(r *audit.Record) bool {
-	return r.Verdict == audit.Denied || r.Verdict == audit.Failed || r.Verdict == audit.Held || r.Kind == audit.KindLoginFailed || r.Kind == audit.KindStrangers || r.Kind == audit.KindGap
+	switch r.Verdict {
+	case audit.Denied, audit.Failed, audit.Held:
+		return true
+	case audit.Allowed: // also of strangers' probes
+		return false
+	}
+	return r.Kind == audit.KindLoginFailed || r.Kind == audit.KindStrangers || r.Kind == audit.KindGap
 }
 
 func severity(r *audit.Record) int {
 	switch {
 	case r.Kind == audit.KindGap, r.Approval != nil && r.Approval.BreakGlass:
 		return ocsfHigh
-	case r.Kind == audit.KindLoginFailed, r.Kind == audit.KindStrangers, r.Verdict == audit.Denied:
+	case r.Kind == audit.KindLoginFailed, r.Kind == audit.KindStrangers && failed(r), r.Verdict == audit.Denied:
 		return ocsfMedium
 	case failed(r):
 		return ocsfLow
