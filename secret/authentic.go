@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/sluice-gateway/sluice/store"
 )
@@ -20,8 +21,10 @@ const (
 	tagged   = 1
 	tagSize  = sha256.Size
 	tagFront = 1 + idSize + tagSize
-	// maxTold bounds what is remembered of items that are not ours.
-	maxTold = 1024
+	// maxTold bounds what is remembered of items that are not ours, and what is told of
+	// them in an hour: there may be many, and lists of them are read again and again.
+	maxTold  = 1024
+	tellAnew = time.Hour
 )
 
 // tag is a key's id and a keyed hash (HMAC-SHA-256, under a key that HKDF derives from
@@ -43,7 +46,8 @@ type AuthenticOptions struct {
 	// Kinds are those that give rights.
 	Kinds []store.Kind
 	Log   *slog.Logger
-	// Found hears of each item that is not ours, once for each of its revisions.
+	// Found hears of each item that is not ours, once for each of its revisions; of so
+	// many in an hour.
 	Found func(kind store.Kind, id string, why error)
 }
 
@@ -59,13 +63,14 @@ type Authentic struct {
 	store.Store
 	o AuthenticOptions
 
-	mu   sync.Mutex
-	told map[string]int64 // revisions
+	mu    sync.Mutex
+	told  map[string]int64 // revisions
+	since time.Time        // told is of what was found since
 }
 
 // NewAuthentic puts s behind a key.
 func NewAuthentic(s store.Store, o AuthenticOptions) *Authentic {
-	return &Authentic{Store: s, o: o, told: make(map[string]int64)}
+	return &Authentic{Store: s, o: o, told: make(map[string]int64), since: time.Now()}
 }
 
 // errNoTag is why an item is not used that was written before there was a key, or by
@@ -106,14 +111,7 @@ func (a *Authentic) open(item *store.Item) error {
 func (a *Authentic) refused(ctx context.Context, item *store.Item, why error) {
 	item.Body = nil
 	name := string(item.Kind) + " " + item.ID
-	a.mu.Lock()
-	known := a.told[name] == item.Revision
-	if len(a.told) >= maxTold {
-		clear(a.told)
-	}
-	a.told[name] = item.Revision
-	a.mu.Unlock()
-	if known {
+	if !a.news(name, item.Revision) {
 		return
 	}
 	a.o.Log.LogAttrs(ctx, slog.LevelError, "an item of the store is not used: no gateway with this key has written it",
@@ -121,6 +119,22 @@ func (a *Authentic) refused(ctx context.Context, item *store.Item, why error) {
 	if a.o.Found != nil {
 		a.o.Found(item.Kind, item.ID, why)
 	}
+}
+
+// news tells whether something is to be told of an item.
+func (a *Authentic) news(name string, revision int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.told) >= maxTold && time.Since(a.since) >= tellAnew {
+		clear(a.told)
+		a.since = time.Now()
+	}
+	before, known := a.told[name]
+	if known && before == revision || !known && len(a.told) >= maxTold {
+		return false
+	}
+	a.told[name] = revision
+	return true
 }
 
 // Get reads one item. Of one that is not ours there is the revision beside the error,

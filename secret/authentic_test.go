@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-gateway/sluice/secret"
@@ -172,6 +173,24 @@ func TestKeysChangeInTwoSteps(t *testing.T) {
 	if err != nil || len(all) != 8 {
 		t.Errorf("%d of 8 are left, %v", len(all), err)
 	}
+}
+
+// TestOfManyForgeriesSomeAreTold: they fill no log, however often they are listed.
+func TestOfManyForgeriesSomeAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := vouch(t, storetest.NewMemory(), "a")
+		for i := range 1500 {
+			apply(t, v.under, grantItem(fmt.Sprint(i)))
+		}
+		for _, want := range []int{1024, 1024, 2048, 2048} {
+			if want > len(v.found) && len(v.found) > 0 {
+				time.Sleep(time.Hour)
+			}
+			if all, err := v.List(t.Context(), store.Query{Kind: "grant"}); err != nil || len(all) != 0 || len(v.found) != want {
+				t.Fatalf("told of %d, want %d; listed %d, %v", len(v.found), want, len(all), err)
+			}
+		}
+	})
 }
 
 // TestPagesStayFull where items that are not ours are left out, so that nobody takes a
