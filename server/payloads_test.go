@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,22 @@ func (g *gateway) say(t *testing.T, name string) {
 	_, _ = g.ModelInfer(g.as(name), &inference.ModelInferRequest{ModelName: "simple_identity", Inputs: []*inference.ModelInferRequest_InferInputTensor{
 		{Name: seedEmail, Datatype: "BYTES", Shape: []int64{1, 1}, Contents: &inference.InferTensorContents{BytesContents: [][]byte{[]byte(seedCard)}}},
 	}})
+	// A datatype that is none, a version, the name of a model that there is not.
+	for _, r := range []*inference.ModelInferRequest{
+		{ModelName: "simple_identity", ModelVersion: seedSSN},
+		{ModelName: "x " + seedEmail},
+		{ModelName: "simple_identity", Outputs: []*inference.ModelInferRequest_InferRequestedOutputTensor{{Name: seedSSN}}},
+		{ModelName: "simple_identity", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "INPUT0", Datatype: seedCard, Shape: []int64{1, 1}}}},
+	} {
+		_, _ = g.ModelInfer(g.as(name), r)
+	}
+	// What the door refuses, and what it hands on.
+	for _, path := range []string{"/v2/models/" + seedEmail + "/infer", "/v2/models/x/versions/" + seedSSN + "/infer", "/" + seedEmail, "/v2/models/" + seedEmail} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			g.web(name, method, path, `{"id": "`+seedCard+`"}`, "X-Request-Id", seedSSN, "Grpc-Timeout", "soon")
+			g.web(name, method, path, `{"id": "`+seedCard+`", "inputs": [{"name": "`+seedSSN+`"}]}`, "X-Request-Id", seedSSN)
+		}
+	}
 	stream, err := g.ModelStreamInfer(g.as(name))
 	if err != nil {
 		t.Fatal(err)
