@@ -40,6 +40,10 @@ type Config struct {
 	Batch time.Duration `yaml:"batch"`
 	// Retain is how long records are kept; 0 is for ever. Their hashes stay.
 	Retain time.Duration `yaml:"retain"`
+	// TrustClock is a time as in 2026-11-23T09:00:00Z up to which the clock is right,
+	// whatever it did: where it is in doubt, and before that time, old records are
+	// deleted all the same.
+	TrustClock string `yaml:"trust_clock"`
 	// Strangers is how many refusals of callers without identity are recorded one by
 	// one, for each address and minute; more are counted.
 	Strangers int `yaml:"strangers"`
@@ -119,6 +123,9 @@ func (c *Config) Validate() []access.Problem {
 	}
 	if c.Retain != 0 && c.Retain < minRetain {
 		add("retain", "must be 0 (for ever) or at least %s", minRetain)
+	}
+	if _, err := time.Parse(time.RFC3339, c.TrustClock); c.TrustClock != "" && err != nil {
+		add("trust_clock", "must be a time such as 2026-11-23T09:00:00Z")
 	}
 	if c.Strangers < 0 {
 		add("strangers", "must not be negative")

@@ -21,6 +21,7 @@ func TestValidate(t *testing.T) {
 		"a queue without end":  {func(c *audit.Config) { c.Queue = 1 << 40 }, "queue: must be between"},
 		"a wait without end":   {func(c *audit.Config) { c.Wait = time.Hour }, "wait: must be positive and at most 10m0s"},
 		"no batch":             {func(c *audit.Config) { c.Batch = 0 }, "batch: must be positive"},
+		"a trust of no time":   {func(c *audit.Config) { c.TrustClock = "tomorrow" }, "trust_clock: must be a time such as"},
 		"a minute's retention": {func(c *audit.Config) { c.Retain = time.Minute }, "retain: must be 0 (for ever)"},
 		"strangers":            {func(c *audit.Config) { c.Strangers = -1 }, "strangers: must not be negative"},
 		"never signed":         {func(c *audit.Config) { c.Checkpoint.Every = 0 }, "checkpoint: records and every"},

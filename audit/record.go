@@ -30,7 +30,8 @@ const (
 	KindStrangers   Kind = 9
 	// KindGap says how many records were lost, and between when and when.
 	KindGap Kind = 10
-	// KindPrune says up to which one records were deleted because they were old.
+	// KindPrune says up to which one records were deleted because they were old; or, of
+	// the object "clock", that none are as long as that is in doubt (Held), or that it is not.
 	KindPrune Kind = 11
 )
 

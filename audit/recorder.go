@@ -50,6 +50,7 @@ type Recorder struct {
 	strangers strangers
 	refusals  refusals
 	gone      map[string]uint64 // up to where logs of replicas that are gone were pruned by this log's
+	clock     clock
 
 	wake    chan struct{}
 	stop    chan struct{}
@@ -116,6 +117,7 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	for _, verb := range o.Config.Strict {
 		r.strict[verb] = true
 	}
+	r.clock = newClock(&o.Config, r.now())
 	if err := r.own(ctx); err != nil {
 		return nil, err
 	}
@@ -321,12 +323,17 @@ type Status struct {
 	// the start, as are failed attempts to write.
 	Queued                           int
 	Written, Lost, Refused, Failures uint64
+	// Doubt is for how long yet nothing is deleted for its age, since the clock is in doubt.
+	Doubt time.Duration
 }
 
 // Status says how the recorder is doing.
 func (r *Recorder) Status() Status {
 	r.mu.Lock()
-	queued := len(r.queue) + r.flying
+	queued, doubt := len(r.queue)+r.flying, time.Duration(0)
+	if !r.clock.look(r.now()) && r.clock.why != "" {
+		doubt = doubtTime - r.clock.served()
+	}
 	r.mu.Unlock()
-	return Status{Queued: queued, Written: r.written.Load(), Lost: r.dropped.Load(), Refused: r.refused.Load(), Failures: r.failures.Load()}
+	return Status{Doubt: doubt, Queued: queued, Written: r.written.Load(), Lost: r.dropped.Load(), Refused: r.refused.Load(), Failures: r.failures.Load()}
 }

@@ -51,6 +51,7 @@ func (r *Recorder) restore(ctx context.Context) (unread []merkle.Statement, err 
 		return nil, err
 	}
 	r.signed = max(mine.Last.Size, remembered.Size)
+	r.recall(ctx, states, signed)
 	return unread, r.pruned(ctx, mine)
 }
 

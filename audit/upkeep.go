@@ -57,25 +57,29 @@ func (r *Recorder) pruning(p Pruner) {
 // prune deletes the old records of the recorder's own log, and of those whose replica
 // is gone.
 func (r *Recorder) prune(ctx context.Context, p Pruner) error {
+	before, ok := r.Horizon()
+	if !ok {
+		return nil
+	}
 	states, err := r.o.Log.States(ctx)
 	if err != nil {
 		return err
 	}
+	now := before.Add(r.o.Config.Retain)
 	shared, _ := r.o.Log.(Shared)
 	for _, s := range states {
 		switch {
 		case s.Replica == r.Replica():
-			err = errors.Join(err, r.pruneOwn(ctx, p, s))
-		case shared != nil && s.First < s.Size && r.now().Sub(s.Last.Time) > goneAfter:
-			err = errors.Join(err, r.pruneGone(ctx, p, shared, s))
+			err = errors.Join(err, r.pruneOwn(ctx, p, s, before))
+		case shared != nil && s.First < s.Size && now.Sub(s.Last.Time) > goneAfter:
+			err = errors.Join(err, r.pruneGone(ctx, p, shared, s, before.Add(-goneAfter)))
 		}
 	}
 	return err
 }
 
 // pruneOwn says what it is about to delete, in the log itself, and deletes it.
-func (r *Recorder) pruneOwn(ctx context.Context, p Pruner, s State) error {
-	before := r.now().Add(-r.o.Config.Retain)
+func (r *Recorder) pruneOwn(ctx context.Context, p Pruner, s State, before time.Time) error {
 	to, err := r.old(ctx, p, s, before)
 	if err != nil || to <= s.First {
 		return err
@@ -91,8 +95,7 @@ func (r *Recorder) pruneOwn(ctx context.Context, p Pruner, s State) error {
 
 // pruneGone deletes what a replica has left that should have done so itself. Its log
 // can't say so any more: from now on each checkpoint of this one does, and a record.
-func (r *Recorder) pruneGone(ctx context.Context, p Pruner, shared Shared, s State) error {
-	before := r.now().Add(-r.o.Config.Retain - goneAfter)
+func (r *Recorder) pruneGone(ctx context.Context, p Pruner, shared Shared, s State, before time.Time) error {
 	to, err := r.old(ctx, p, s, before)
 	if err != nil || to <= s.First {
 		return err

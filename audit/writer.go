@@ -105,6 +105,7 @@ func (r *Recorder) take() []item {
 // pass writes one batch, and tells whether there is more. It tries again until it
 // succeeds, the log is broken, or it is stopped and the time for that is over.
 func (r *Recorder) pass(stopping bool) (more bool) {
+	r.watchClock(stopping)
 	batch := r.take()
 	due := r.due(batch, stopping)
 	if len(batch) == 0 && !due && !r.unsynced() {

@@ -259,7 +259,7 @@ type auditMetrics struct {
 	recorder *audit.Recorder
 	seconds  prometheus.Histogram
 
-	queued, written, lost, refused, failures *prometheus.Desc
+	queued, doubt, written, lost, refused, failures *prometheus.Desc
 }
 
 func newAuditMetrics() *auditMetrics {
@@ -272,6 +272,7 @@ func newAuditMetrics() *auditMetrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		queued:   desc("queue", "Records that wait to be written."),
+		doubt:    desc("clock_doubt_seconds", "For how long yet nothing is deleted for its age, since the clock is in doubt; 0 if it is not."),
 		written:  desc("records_total", "Records that were written."),
 		lost:     desc("lost_total", "Records that were lost; anything but 0 is a gap in the log."),
 		refused:  desc("refused_total", "Calls that were refused since they could not be recorded."),
@@ -286,7 +287,7 @@ func (m *auditMetrics) wrote(_ int, took time.Duration) { m.seconds.Observe(took
 // Describe is prometheus.Collector's.
 func (m *auditMetrics) Describe(out chan<- *prometheus.Desc) {
 	m.seconds.Describe(out)
-	for _, d := range []*prometheus.Desc{m.queued, m.written, m.lost, m.refused, m.failures} {
+	for _, d := range []*prometheus.Desc{m.queued, m.doubt, m.written, m.lost, m.refused, m.failures} {
 		out <- d
 	}
 }
@@ -296,6 +297,7 @@ func (m *auditMetrics) Collect(out chan<- prometheus.Metric) {
 	m.seconds.Collect(out)
 	s := m.recorder.Status()
 	out <- prometheus.MustNewConstMetric(m.queued, prometheus.GaugeValue, float64(s.Queued))
+	out <- prometheus.MustNewConstMetric(m.doubt, prometheus.GaugeValue, s.Doubt.Seconds())
 	for d, n := range map[*prometheus.Desc]uint64{m.written: s.Written, m.lost: s.Lost, m.refused: s.Refused, m.failures: s.Failures} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 	}

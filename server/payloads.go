@@ -28,9 +28,10 @@ const (
 type payloads struct {
 	keeper *payload.Keeper
 	reader *payload.Reader
-	retain time.Duration
 	log    *slog.Logger
 	marker *payload.Marker // nil: no value can be looked up
+	// horizon is before what time keys are to be deleted, not ok if none is.
+	horizon func() (before time.Time, ok bool)
 }
 
 // openPayloads makes what keeps and opens payloads in a log.
@@ -48,7 +49,7 @@ func (s *Server) openPayloads(ctx context.Context, cfg *config.Config, log audit
 	if err != nil {
 		return err
 	}
-	out := &payloads{retain: cfg.Audit.Retain, log: s.log, marker: marker}
+	out := &payloads{log: s.log, marker: marker, horizon: s.audit.Horizon}
 	if out.reader, err = payload.NewReader(store, keyring{ring}, marker); err != nil {
 		return err
 	}
@@ -127,13 +128,16 @@ func (p *payloads) mark() func(string) uint64 {
 
 // run deletes the keys of days whose time is over, until ctx ends.
 func (p *payloads) run(ctx context.Context) {
-	if p == nil || p.retain <= 0 {
+	if p == nil {
 		return
 	}
 	tick := time.NewTicker(shredEvery)
 	defer tick.Stop()
 	for {
-		n, err := p.keeper.Shred(ctx, time.Now().Add(-p.retain))
+		n, err := 0, error(nil)
+		if before, ok := p.horizon(); ok {
+			n, err = p.keeper.Shred(ctx, before)
+		}
 		if err != nil && ctx.Err() == nil {
 			p.log.LogAttrs(ctx, slog.LevelWarn, "keys of payloads whose time is over are still there", slog.Any("error", err))
 		} else if n > 0 {
