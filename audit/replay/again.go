@@ -101,6 +101,9 @@ func again(ctx context.Context, c *Call, door Door, o Options) Result {
 		}
 	}
 	out.Took = time.Since(begun)
+	if out.Err == nil && refusal(before) == nil {
+		out.Err = refusal(now) // a stream's refusals are answers
+	}
 	if out.Err == nil {
 		out.Differences = compare(before, now, o)
 	}

@@ -25,6 +25,8 @@ type door struct {
 	answer *pb.ModelInferResponse
 	texts  []string
 	err    error
+
+	refused string // a stream's answer
 }
 
 var _ replay.Door = (*door)(nil)
@@ -41,6 +43,9 @@ func (d *door) Stream(_ context.Context, r *pb.ModelInferRequest) iter.Seq2[*pb.
 			if !yield(&pb.ModelStreamInferResponse{InferResponse: says(text)}, nil) {
 				return
 			}
+		}
+		if d.refused != "" && !yield(&pb.ModelStreamInferResponse{ErrorMessage: d.refused}, nil) {
+			return
 		}
 		if d.err != nil {
 			yield(nil, d.err)
@@ -114,6 +119,25 @@ func TestAgainStreams(t *testing.T) {
 	}
 	gone := errors.New("gone")
 	if got := once(t, s, &door{texts: []string{"one"}, err: gone}, replay.Options{}); !errors.Is(got.Err, gone) || got.Same() {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestAgainIsRefused: a stream's refusal is a failure, and no answer that differs,
+// unless it was refused then too.
+func TestAgainIsRefused(t *testing.T) {
+	s := &tape{}
+	s.add(0, "ModelStreamInfer", "tokens", "1", ask(t, "tokens", "hi"), chunk(t, 1, "one"))
+	if got := once(t, s, &door{refused: "you may not"}, replay.Options{}); got.Err == nil || got.Err.Error() != "you may not" || got.Same() {
+		t.Errorf("got %+v", got)
+	}
+	said := bytesOf(t, &pb.ModelStreamInferResponse{ErrorMessage: "you may not"})
+	s = &tape{}
+	s.add(0, "ModelStreamInfer", "tokens", "1", ask(t, "tokens", "hi"), payload.Frame{Kind: payload.Stream, Message: said})
+	if got := once(t, s, &door{refused: "you may not"}, replay.Options{}); !got.Same() {
+		t.Errorf("got %+v", got)
+	}
+	if got := once(t, s, &door{texts: []string{"one"}}, replay.Options{}); got.Same() || got.Err != nil {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 type output struct {
 	tensor
 	answers int
+	refused bool // it is a stream's error, and not a model's output of that name
 }
 
 // errorOutput is the name under which a stream's errors are compared.
@@ -23,7 +25,7 @@ func join(to []output, m *pb.ModelInferResponse) []output {
 	for _, t := range tensors(m.GetOutputs(), m.GetRawOutputContents(), false) {
 		i := slices.IndexFunc(to, func(o output) bool { return o.name == t.name })
 		if i < 0 {
-			to = append(to, output{t, 1})
+			to = append(to, output{tensor: t, answers: 1})
 			continue
 		}
 		o := &to[i]
@@ -42,9 +44,19 @@ func join(to []output, m *pb.ModelInferResponse) []output {
 
 func joinStream(to []output, m *pb.ModelStreamInferResponse) []output {
 	if m.GetErrorMessage() != "" {
-		to = append(to, output{tensor{name: errorOutput, datatype: "BYTES", texts: []string{m.GetErrorMessage()}}, 1})
+		to = append(to, output{tensor{name: errorOutput, datatype: "BYTES", texts: []string{m.GetErrorMessage()}}, 1, true})
 	}
 	return join(to, m.GetInferResponse())
+}
+
+// refusal is the error among a stream's answers; nil if there is none.
+func refusal(answers []output) error {
+	for i := range answers {
+		if answers[i].refused {
+			return errors.New(answers[i].texts[0])
+		}
+	}
+	return nil
 }
 
 // Difference is where an answer is another than it was.

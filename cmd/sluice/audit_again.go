@@ -132,8 +132,10 @@ func (a *again) compared(r *replay.Result) compared {
 	case r.Skipped != "":
 		c.Result, c.Detail, c.Took = "skipped", r.Skipped, ""
 	case r.Err != nil:
-		st := status.Convert(r.Err)
-		c.Result, c.Detail = "failed", fmt.Sprintf("%s: %s", st.Code(), st.Message())
+		c.Result, c.Detail = "failed", r.Err.Error()
+		if st, is := status.FromError(r.Err); is {
+			c.Detail = fmt.Sprintf("%s: %s", st.Code(), st.Message())
+		}
 	case r.Same():
 		c.Result = "same"
 	default:
