@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -261,5 +263,65 @@ func TestAPressIsHeardOnce(t *testing.T) {
 	}
 	if denials != 1 {
 		t.Errorf("it was decided %d times", denials)
+	}
+}
+
+// TestAHeldCallsMessageCounts in the bytes that one principal may have in flight, for as
+// long as it is held.
+func TestAHeldCallsMessageCounts(t *testing.T) {
+	f := &floor{gateway: start(t, setup{
+		policy: rolesOfApprovals + "  - { name: large, verbs: [infer], models: [simple], when: \"size > 1000000\", approve: { by: [approvers], scope: model } }\n",
+		extra:  fmt.Sprintf("store: { sqlite: %q }\n", t.TempDir()+"/sluice.db"),
+		server: "\n  limits: { in_flight: 20MiB, in_flight_per_principal: 5MiB }\n", cut: true, // what is refused is not read
+	})}
+	f.connect()
+	infer := func(bytes int) error {
+		_, err := f.ModelInfer(f.as("bob"), sized(bytes))
+		return err
+	}
+	held := make(chan error, 1)
+	go func() { held <- infer(4 * mib) }()
+	id := f.pending().GetId()
+	if err := infer(2 * mib); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("beside what is held: %v", err)
+	}
+	if _, err := f.ModelInfer(f.as("dana"), add("simple")); err != nil {
+		t.Errorf("another principal: %v", err)
+	}
+	if _, err := f.approvals.Deny(f.as("carol"), &pb.DenyRequest{Id: id, Reason: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, <-held, codes.FailedPrecondition, access.ReasonApprovalDenied)
+	eventually(t, "the bytes to be given back", func() bool { return reasonOf(infer(2*mib)) == access.ReasonApprovalDenied })
+}
+
+// TestAConnectionOfAHeldCallIsHealthy: it answers pings, and other calls on it go on.
+func TestAConnectionOfAHeldCallIsHealthy(t *testing.T) {
+	f := openFloor(t, "")
+	raw := f.rawClient(t)
+	open := func(stream uint32, rpc, as string, m proto.Message) {
+		raw.open(stream, "/inference.GRPCInferenceService/"+rpc, false, "authorization", "Bearer "+f.Token(as))
+		raw.data(stream, true, framed(0, encoded(t, m)))
+	}
+	open(1, "RepositoryModelUnload", "alice", &inference.RepositoryModelUnloadRequest{ModelName: "prod-simple"})
+	id := f.pending().GetId()
+	raw.must(raw.framer.WritePing(false, [8]byte{1}))
+	for acked := false; !acked; {
+		frame, err := raw.framer.ReadFrame()
+		raw.must(err)
+		switch x := frame.(type) {
+		case *http2.PingFrame:
+			acked = x.IsAck() && x.Data == [8]byte{1}
+		case *http2.MetaHeadersFrame, *http2.GoAwayFrame:
+			t.Fatalf("the connection has %v for a held call", frame)
+		}
+	}
+	open(3, "ModelInfer", "bob", add("simple"))
+	if got := raw.answer(3); got.status() != "0" {
+		t.Errorf("another call on it: %s %v", got.status(), got.fields)
+	}
+	f.approve(id)
+	if got := raw.answer(1); got.status() != "0" {
+		t.Errorf("the held call: %s %v", got.status(), got.fields)
 	}
 }
