@@ -413,3 +413,34 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
+
+// TestIndexesAreNotSigned: who writes to the file can hide records from searches by
+// their conditions, which a verification does not see. A reading of all records goes by
+// no index of terms, and a segment that is hidden from it is told of as dropped.
+func TestIndexesAreNotSigned(t *testing.T) {
+	k := newKept(t)
+	k.record(0, 2000)
+	found := func(q audit.Query) (n int) {
+		l := open(t, k.path)
+		defer func() { must(t, l.Close()) }()
+		for f, err := range l.Search(t.Context(), q) {
+			must(t, err)
+			if f.Record.Verb != "" {
+				n++
+			}
+		}
+		return n
+	}
+	k.sql("DELETE FROM term")
+	k.sql("UPDATE segment SET low = 1, top = 1, high = 1")
+	if report, err := k.verify(k.last()); err != nil || len(report.Findings) > 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if all, some := found(audit.Query{}), found(audit.Query{Verb: "infer"}); all != 2000 || some >= all {
+		t.Errorf("%d are read, %d of them found by their verb", all, some)
+	}
+	k.sql("DELETE FROM segment WHERE first = 0")
+	if report, err := k.verify(k.last()); err != nil || !slices.Contains(faults(report), audit.Dropped) {
+		t.Errorf("a hidden segment: %+v, %v", report, err)
+	}
+}
