@@ -1,6 +1,7 @@
 package approval_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,41 @@ func TestAMemberOfTwoGroupsAsksByTheWidestEntry(t *testing.T) {
 		_, err = r.engine.RequestAccess(r.t.Context(), alice, want(func(w *approval.Want) { w.For = 4 * time.Hour }))
 		refused(t, err, access.PermissionDenied, access.ReasonAccessWider, "3h0m0s at most")
 	})
+}
+
+// TestWhoAgreesAhead: a suite of policy tests is told who would be asked, and nobody
+// where no entry lets the caller ask.
+func TestWhoAgreesAhead(t *testing.T) {
+	p, problems := approval.Compile([]approval.File{{Document: approval.Document{Access: []approval.Entry{
+		{Models: []string{"prod-*"}, Verbs: []string{"unload"}, For: []string{"ml-users"}, By: []string{"approvers", "leads"}, Max: time.Hour},
+	}}}}, approval.Options{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	stranger := &access.Principal{Subject: "mallory", Groups: []string{"visitors"}}
+	for name, c := range map[string]struct {
+		who   *access.Principal
+		verb  access.Verb
+		model string
+		want  []string
+	}{
+		"a member":                     {alice, access.Unload, "prod-simple", []string{"approvers", "leads"}},
+		"another verb":                 {alice, access.Load, "prod-simple", nil},
+		"another model":                {alice, access.Unload, "simple", nil},
+		"somebody of no group":         {stranger, access.Unload, "prod-simple", nil},
+		"a verb that is of no model":   {alice, access.Shm, "prod-simple", nil},
+		"all models, which none gives": {alice, access.Unload, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := p.Approvers(c.who, c.verb, c.model)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("asked are %q, want %q", got, c.want)
+			}
+			if clear(got); c.want != nil && !slices.Equal(p.Approvers(c.who, c.verb, c.model), c.want) {
+				t.Error("who changes the answer changes the policy")
+			}
+		})
+	}
 }
 
 func TestBreakGlass(t *testing.T) {

@@ -251,3 +251,22 @@ func TestWhatIsShownIsBounded(t *testing.T) {
 		t.Errorf("the last is shown as %+v", p)
 	}
 }
+
+// TestEachTypeOfParameterIsShown: an approver sees numbers as they were asked for, and
+// that a parameter has no value.
+func TestEachTypeOfParameterIsShown(t *testing.T) {
+	m := &pb.ModelInferRequest{Parameters: map[string]*pb.InferParameter{
+		"bool":    {ParameterChoice: &pb.InferParameter_BoolParam{BoolParam: true}},
+		"int64":   {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: -7}},
+		"uint64":  {ParameterChoice: &pb.InferParameter_Uint64Param{Uint64Param: 1<<64 - 1}},
+		"double":  {ParameterChoice: &pb.InferParameter_DoubleParam{DoubleParam: 0.25}},
+		"string":  str("a"),
+		"nothing": {},
+	}}
+	s := approval.ShowInfer(wire.FromBytes(marshal(t, m)), masked)
+	for typ, text := range map[string]string{"bool": "true", "int64": "-7", "uint64": "18446744073709551615", "double": "0.25", "string": "a", "nothing": ""} {
+		if p := part(t, s, typ); p.Kind != approval.PartParameter || p.Type != typ || p.Text != text || p.Cut {
+			t.Errorf("%s is shown as %+v, want %q", typ, p, text)
+		}
+	}
+}
