@@ -53,25 +53,7 @@ answer is another one than it was.`,
 			}
 			return p.check(cmd)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := p.log(cmd)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = l.Close() }()
-			s, err := replay.Load(cmd.Context(), l, args[0])
-			switch {
-			case errors.Is(err, replay.ErrNoSession):
-				return fmt.Errorf("nothing is recorded of session %s, or nothing that you may see", shown(args[0]))
-			case err != nil:
-				return err
-			}
-			damageOf(&s.Damage).tell(cmd.ErrOrStderr())
-			if p.again.against != "" {
-				return p.again.run(cmd, &p.clientFlags, l.server, s)
-			}
-			return p.play(cmd, s)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return p.run(cmd, args[0]) },
 	}
 	p.add(cmd)
 	p.again.add(cmd)
@@ -80,6 +62,26 @@ answer is another one than it was.`,
 	cmd.Flags().DurationVar(&p.longest, "longest", 10*time.Second, "wait no longer than this where nothing happened")
 	cmd.Flags().BoolVar(&p.step, "step", false, "begin stopped: each key n is one message; needs a terminal")
 	return cmd
+}
+
+func (p *replaying) run(cmd *cobra.Command, session string) error {
+	l, err := p.log(cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	s, err := replay.Load(cmd.Context(), l, session)
+	switch {
+	case errors.Is(err, replay.ErrNoSession):
+		return fmt.Errorf("nothing is recorded of session %s, or nothing that you may see", shown(session))
+	case err != nil:
+		return err
+	}
+	damageOf(&s.Damage).tell(cmd.ErrOrStderr())
+	if p.again.against != "" {
+		return p.again.run(cmd, &p.clientFlags, l.server, s)
+	}
+	return p.play(cmd, s)
 }
 
 func (p *replaying) check(cmd *cobra.Command) error {
