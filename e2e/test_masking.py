@@ -11,6 +11,7 @@ from cases.memory import PREFIX, region, unregister
 from cases.streams import Answers
 from cases.tensors import simple, tensor, texts
 from harness.door import Door
+from harness.process import until
 from harness.refusal import refused
 from harness.sluice import POLICY, Sluice, triton_backend
 from llm.text import SECRETS, TEXT
@@ -187,7 +188,9 @@ def test_the_demo_masks_for_bob_and_not_for_dana(demo):
 
 
 def test_values_are_in_no_log_and_no_metric(masking, door):
+    before = masking.log().count("ModelStreamInfer")
     generate(door("bob"), "1", stream=True)
+    until(lambda: masking.log().count("ModelStreamInfer") > before, "the line of the call")
     seen = masking.log() + masking.read_metrics()
     assert 'sluice_masked_total{entity="EMAIL",model="tokens"}' in seen
     for secret in SECRETS:

@@ -228,7 +228,7 @@ def test_of_the_wrong_type(tmp_path, issuer, mlserver):
             refused("UNAVAILABLE", client.infer, "identity", [ints("INPUT0", 1)])
             refused("UNAVAILABLE", client.unload_model, "identity")
             assert not client.is_server_ready()
-        assert "backend gpu is configured as triton but answers as mlserver" in gateway.log()
+        until(lambda: "backend gpu is configured as triton but answers as mlserver" in gateway.log(), "the word about its kind")
         assert 'sluice_backend_mismatch{backend="gpu"} 1' in gateway.read_metrics()
     finally:
         gateway.stop()

@@ -4,6 +4,7 @@ import json
 
 from cases.headers import forwarded
 from cases.tensors import ints, simple, texts
+from harness.process import until
 from harness.refusal import refused
 
 
@@ -44,11 +45,13 @@ def test_the_log_has_calls_but_no_secrets(sluice, gate, issuer):
     with gate.showing(token).client() as client:
         client.infer("simple_identity", [texts("INPUT0", b"a prompt that is nobody's business")])
         refused("PERMISSION_DENIED", client.unload_model, "prod-simple")
+
+    def told():
+        lines = [line for line in sluice.log().splitlines() if line.startswith("{")]
+        return any(all(word in line for word in ("RepositoryModelUnload", "bob", "prod-simple")) for line in lines if json.loads(line))
+
+    until(told, "the line of the call")
     log = sluice.log()
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    assert lines, "one line a call"
-    mine = [line for line in lines if "RepositoryModelUnload" in json.dumps(line) and "bob" in json.dumps(line)]
-    assert mine and "prod-simple" in json.dumps(mine)
     for secret in (token, token.split(".")[2], "nobody's business"):
         assert secret not in log
 
