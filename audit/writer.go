@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -115,14 +116,15 @@ func (r *Recorder) pass(stopping bool) (more bool) {
 	for _, i := range batch {
 		b.Sync = b.Sync || i.done != nil
 	}
-	b.Sync = b.Sync || stopping || r.now().Sub(r.synced) >= maxSync
-	if due {
-		b.Sync, b.Checkpoint = true, r.checkpoint(next)
+	b.Sync = b.Sync || due || stopping || r.now().Sub(r.synced) >= maxSync
+	bound := r.bound(batch)
+	if due && !bound {
+		b.Checkpoint, _ = r.checkpoint(next) // if the log does not answer there will be another
 	}
 	if b.Checkpoint == nil && len(batch) == 0 {
 		return false
 	}
-	err := r.append(b)
+	err := r.append(&b, next, bound)
 	r.ended(batch, err)
 	if err != nil {
 		return false
@@ -150,9 +152,14 @@ func (r *Recorder) pass(stopping bool) (more bool) {
 // checkpoint is then made sooner, since something has to be written.
 func (r *Recorder) unsynced() bool { return r.dirty && r.now().Sub(r.synced) >= maxSync }
 
-// due tells whether a checkpoint is. The first records of a log have one, so that a
-// log without any was changed; and so has what says that records are pruned: nobody
-// else could have said so, then.
+// bound tells whether a batch is not to be written without its checkpoint: the first
+// of a log, so that a log without any was changed; and what says that records are
+// pruned, or why none are: nobody else could have said so, then.
+func (r *Recorder) bound(batch []item) bool {
+	return len(batch) > 0 && r.tree.Size() == 0 || slices.ContainsFunc(batch, func(i item) bool { return i.record.Kind == KindPrune })
+}
+
+// due tells whether a checkpoint is.
 func (r *Recorder) due(batch []item, stopping bool) bool {
 	size := r.tree.Size() + uint64(len(batch))
 	switch {
@@ -160,7 +167,7 @@ func (r *Recorder) due(batch []item, stopping bool) bool {
 		return false
 	case stopping, r.signed == 0, size-r.signed >= uint64(r.o.Config.Checkpoint.Records), r.unsynced():
 		return true
-	case slices.ContainsFunc(batch, func(i item) bool { return i.record.Kind == KindPrune }):
+	case r.bound(batch):
 		return true
 	default:
 		return r.now().Sub(r.last) >= r.o.Config.Checkpoint.Every
@@ -189,19 +196,12 @@ func (r *Recorder) encode(batch []item) (Batch, *merkle.Tree) {
 const arenaStep = 64 << 10
 
 // append writes a batch, again and again.
-func (r *Recorder) append(b Batch) error {
+func (r *Recorder) append(b *Batch, next *merkle.Tree, bound bool) error {
 	var deadline <-chan time.Time
 	stop := r.stop
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		ctx, cancel := context.WithTimeout(context.Background(), r.o.Config.Wait)
-		began := time.Now()
-		err := r.o.Log.Append(ctx, b)
-		cancel()
+		err := r.attempt(b, next, bound)
 		if err == nil {
-			r.written.Add(uint64(len(b.Entries)))
-			if r.o.Written != nil {
-				r.o.Written(len(b.Entries), time.Since(began))
-			}
 			return nil
 		}
 		r.failures.Add(1)
@@ -222,6 +222,27 @@ func (r *Recorder) append(b Batch) error {
 			return err
 		}
 	}
+}
+
+// attempt writes a batch once. A checkpoint that is made stays the batch's: it may be
+// in the log already, if its end was not heard of.
+func (r *Recorder) attempt(b *Batch, next *merkle.Tree, bound bool) (err error) {
+	if bound && b.Checkpoint == nil {
+		if b.Checkpoint, err = r.checkpoint(next); err != nil {
+			return fmt.Errorf("what has to be signed can't be: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.o.Config.Wait)
+	defer cancel()
+	began := time.Now()
+	if err := r.o.Log.Append(ctx, *b); err != nil {
+		return err
+	}
+	r.written.Add(uint64(len(b.Entries)))
+	if r.o.Written != nil {
+		r.o.Written(len(b.Entries), time.Since(began))
+	}
+	return nil
 }
 
 // ended tells those who wait how it ended, and makes room.
@@ -263,13 +284,13 @@ func (r *Recorder) end() {
 const witnessTime = time.Second
 
 // checkpoint signs the log as it will be.
-func (r *Recorder) checkpoint(next *merkle.Tree) *Checkpoint {
+func (r *Recorder) checkpoint(next *merkle.Tree) (*Checkpoint, error) {
 	s := merkle.Statement{Size: next.Size(), Root: next.Root(), Time: r.now().UTC().Truncate(time.Microsecond)}
 	ctx, cancel := context.WithTimeout(context.Background(), witnessTime)
 	defer cancel()
 	states, err := r.o.Log.States(ctx)
 	if err != nil {
-		return nil // the log itself does not answer: there will be another
+		return nil, err
 	}
 	for _, other := range states {
 		if other.Replica != r.Replica() && other.Last.Size > 0 {
@@ -283,9 +304,9 @@ func (r *Recorder) checkpoint(next *merkle.Tree) *Checkpoint {
 	r.mu.Unlock()
 	note, err := r.o.Key.Sign(s)
 	if err != nil {
-		return nil // the key was good when it was opened
+		return nil, err
 	}
-	return &Checkpoint{Replica: r.Replica(), Size: s.Size, Root: s.Root, Time: s.Time, Note: note}
+	return &Checkpoint{Replica: r.Replica(), Size: s.Size, Root: s.Root, Time: s.Time, Note: note}, nil
 }
 
 // announce remembers a checkpoint that is in the log, and has it published.
