@@ -28,11 +28,12 @@ const (
 
 // clock is what the recorder thinks of the clock. [Recorder.mu] is held.
 type clock struct {
-	retain time.Duration // 0: nothing is ever old
-	trust  time.Time     // up to when the operator says that it is right
-	began  time.Time     // by the clock that may be wrong, and by the machine's
-	steady time.Time     // the machine's
-	least  time.Duration // by how much the first was ahead of the second, at the least
+	watched bool          // something is destroyed by it
+	retain  time.Duration // 0: nothing of the log is ever old
+	trust   time.Time     // up to when the operator says that it is right
+	began   time.Time     // by the clock that may be wrong, and by the machine's
+	steady  time.Time     // the machine's
+	least   time.Duration // by how much the first was ahead of the second, at the least
 
 	why    string    // it is in doubt; "" if not
 	since  time.Time // this process has waited since then
@@ -42,9 +43,9 @@ type clock struct {
 }
 
 // newClock begins to compare; a trust that can't be read trusts nothing.
-func newClock(c *Config, now time.Time) clock {
+func newClock(c *Config, watch bool, now time.Time) clock {
 	trust, _ := time.Parse(time.RFC3339, c.TrustClock)
-	return clock{retain: c.Retain, trust: trust, began: now.Round(0), steady: time.Now()}
+	return clock{watched: watch || c.Retain > 0, retain: c.Retain, trust: trust, began: now.Round(0), steady: time.Now()}
 }
 
 // doubt has the wait begin, or go on where that of a process before was broken off.
@@ -55,12 +56,13 @@ func (c *clock) doubt(why string, served time.Duration) {
 // served is how much of the wait is over.
 func (c *clock) served() time.Duration { return c.before + time.Since(c.since) }
 
-// look compares the clocks, and tells whether what is old by now may be destroyed. A
+// look compares the clocks, and tells whether this one is believed: what is old by now
+// may be destroyed. A
 // clock that was put back is compared with from there on: it is a leap when it is put
 // right, for what was dated meanwhile looks older than it is.
 func (c *clock) look(now time.Time) bool {
-	if c.retain <= 0 {
-		return false
+	if !c.watched {
+		return true
 	}
 	ahead := now.Round(0).Sub(c.began) - time.Since(c.steady)
 	if c.least = min(c.least, ahead); ahead > c.least+maxLeap {
@@ -95,7 +97,15 @@ func (r *Recorder) Horizon() (before time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	return now.Add(-r.clock.retain), r.clock.look(now)
+	return now.Add(-r.clock.retain), r.clock.look(now) && r.clock.retain > 0
+}
+
+// Believed tells whether the clock is not in doubt, as it is now: what is over by a time
+// that was read before may be destroyed. It wants [Options.WatchClock].
+func (r *Recorder) Believed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clock.look(r.now())
 }
 
 // watchClock puts before the next batch what there is to say of the clock: no record that
@@ -116,9 +126,9 @@ func (r *Recorder) watchClock(last bool) {
 	switch {
 	case record == nil:
 	case ok:
-		r.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "the clock is believed again: old audit records and keys of payloads are deleted from now on")
+		r.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "the clock is believed again: what is old is deleted from now on")
 	default:
-		r.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "the clock is in doubt: no audit records and no keys of payloads are deleted for their age; look at the clock, set it right or have audit.trust_clock say that it is",
+		r.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "the clock is in doubt: nothing is deleted for its age, and who is shut out for a time stays out; look at the clock, set it right or have audit.trust_clock say that it is",
 			slog.String("why", why), slog.Time("clock", now), slog.Duration("left", left.Round(time.Minute)))
 	}
 }
@@ -127,7 +137,7 @@ func (r *Recorder) watchClock(last bool) {
 // this process writes anything. A replica that has signed nothing goes by the others:
 // it could delete what they have left. Where nothing can be read the clock is in doubt.
 func (r *Recorder) recall(ctx context.Context, states []State, signed []merkle.Statement) {
-	if r.clock.retain <= 0 {
+	if !r.clock.watched {
 		return
 	}
 	q := Query{Replica: r.Replica(), Kinds: []Kind{KindPrune}, Object: clockObject, Limit: 1}
@@ -141,8 +151,11 @@ func (r *Recorder) recall(ctx context.Context, states []State, signed []merkle.S
 			last = later(last, s.Last.Time)
 		}
 	}
-	now := r.now()
-	if away := now.Round(0).Sub(last); !last.IsZero() && away > min(r.clock.retain/2, mostAway) {
+	now, most := r.now(), mostAway
+	if half := r.clock.retain / 2; half > 0 {
+		most = min(most, half)
+	}
+	if away := now.Round(0).Sub(last); !last.IsZero() && away > most {
 		r.clock.doubt("nothing was signed for "+away.Round(time.Second).String()+" before the start", 0)
 	}
 	if why, served := r.doubted(ctx, q); why != "" {

@@ -27,6 +27,8 @@ type machine struct {
 	ahead atomic.Int64
 	said  lines
 	trust string
+	// forever keeps the log's records for ever; watch has the clock watched all the same.
+	forever, watch bool
 }
 
 func newMachine(t *testing.T, log audit.Log) *machine {
@@ -63,7 +65,10 @@ func (m *machine) start() *audit.Recorder {
 	}
 	o := audit.Options{Log: m.log, Key: key, Logger: slog.New(slog.NewTextHandler(&m.said, nil)), Now: m.now}
 	o.Config.SetDefaults()
-	o.Config.Retain, o.Config.TrustClock = retained, m.trust
+	o.Config.Retain, o.Config.TrustClock, o.WatchClock = retained, m.trust, m.watch
+	if m.forever {
+		o.Config.Retain = 0
+	}
 	r, err := audit.NewRecorder(m.t.Context(), o)
 	if err != nil {
 		m.t.Fatal(err)
@@ -132,6 +137,48 @@ func TestAClockInDoubtDestroysNothing(t *testing.T) {
 				time.Sleep(3 * time.Hour)
 				m.wantHeld(r, "a day later", false)
 				m.stop(r)
+			})
+		})
+	}
+}
+
+// TestAClockIsWatchedForOthers who destroy by it, where the log itself is kept for ever;
+// where nobody does, nothing is said of it.
+func TestAClockIsWatchedForOthers(t *testing.T) {
+	for name, watch := range map[string]bool{"watched": true, "nobody asks": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := new(audittest.Memory)
+				m := newMachine(t, log)
+				m.forever, m.watch = true, watch
+				want := func(r *audit.Recorder, when string, doubt bool) {
+					t.Helper()
+					if _, ok := r.Horizon(); ok || r.Believed() == (doubt && watch) || (r.Status().Doubt > 0) != (doubt && watch) {
+						t.Errorf("%s: records are pruned: %v, believed: %v, in doubt for %v", when, ok, r.Believed(), r.Status().Doubt)
+					}
+				}
+				r := m.start()
+				want(r, "at the start", false)
+				m.set(retained)
+				want(r, "when it was set", true)
+				m.record(r, audit.KindAdmin)
+				m.stop(r)
+				r = m.start()
+				want(r, "after a restart", true)
+				time.Sleep(25 * time.Hour)
+				want(r, "a day later", false)
+				m.stop(r)
+				time.Sleep(6 * 24 * time.Hour)
+				r = m.start()
+				want(r, "off for six days", false)
+				m.stop(r)
+				time.Sleep(8 * 24 * time.Hour)
+				r = m.start()
+				want(r, "off for eight days", true)
+				m.stop(r)
+				if said := m.said.String(); strings.Contains(said, "the clock") != watch {
+					t.Errorf("the log says %s", said)
+				}
 			})
 		})
 	}

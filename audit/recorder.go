@@ -27,6 +27,9 @@ type Options struct {
 	Logger  *slog.Logger
 	// Written, if set, hears of each batch: how many records, and how long it took.
 	Written func(records int, took time.Duration)
+	// WatchClock has the clock watched though [Config.Retain] is 0: others ask whether it
+	// is believed.
+	WatchClock bool
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -117,7 +120,7 @@ func NewRecorder(ctx context.Context, o Options) (*Recorder, error) {
 	for _, verb := range o.Config.Strict {
 		r.strict[verb] = true
 	}
-	r.clock = newClock(&o.Config, r.now())
+	r.clock = newClock(&o.Config, o.WatchClock, r.now())
 	if err := r.own(ctx); err != nil {
 		return nil, err
 	}
@@ -331,7 +334,7 @@ type Status struct {
 func (r *Recorder) Status() Status {
 	r.mu.Lock()
 	queued, doubt := len(r.queue)+r.flying, time.Duration(0)
-	if !r.clock.look(r.now()) && r.clock.why != "" {
+	if !r.clock.look(r.now()) {
 		doubt = doubtTime - r.clock.served()
 	}
 	r.mu.Unlock()
