@@ -45,6 +45,9 @@ type TokenOptions struct {
 	Log   *slog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+	// Believed tells whether the clock is right, as far as one can know: while it may not
+	// be, no token is deleted. nil believes it.
+	Believed func() bool
 }
 
 // Tokens keeps the texts that tokens stand for, sealed in the store. It is safe
@@ -63,6 +66,9 @@ type Tokens struct {
 func NewTokens(o TokenOptions) *Tokens {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Believed == nil {
+		o.Believed = func() bool { return true }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -19,7 +19,12 @@ import (
 
 func startTokens(t testing.TB, kept store.Store, keys string) *secret.Tokens {
 	t.Helper()
-	v := secret.NewTokens(secret.TokenOptions{Store: kept, Ring: ring(t, keys)})
+	return startTokensWith(t, secret.TokenOptions{Store: kept, Ring: ring(t, keys)})
+}
+
+func startTokensWith(t testing.TB, o secret.TokenOptions) *secret.Tokens {
+	t.Helper()
+	v := secret.NewTokens(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { v.Run(ctx) })
@@ -294,6 +299,44 @@ func TestTokensEnd(t *testing.T) {
 		}
 		if got := reveal(t, v, "chat", token(1)); got == "" {
 			t.Error("it can't be kept again")
+		}
+	})
+}
+
+// TestAClockInDoubtDeletesNoTokens: who sets it forward and back again has lost nothing,
+// and nobody is shown meanwhile what seems over.
+func TestAClockInDoubtDeletesNoTokens(t *testing.T) {
+	in(t, func(t *testing.T) {
+		var ahead atomic.Int64
+		var doubt atomic.Bool
+		now := func() time.Time {
+			if ahead.Load() > 0 {
+				doubt.Store(true) // as of who looks at the clock each time
+			}
+			return time.Now().Add(time.Duration(ahead.Load()))
+		}
+		kept := storetest.NewMemory()
+		v := startTokensWith(t, secret.TokenOptions{Store: kept, Ring: ring(t, "a"), Now: now, Believed: func() bool { return !doubt.Load() }})
+		one := email(1, "chat")
+		one.Keep = 24 * time.Hour
+		if err := v.Keep(t.Context(), []secret.Token{one}); err != nil {
+			t.Fatal(err)
+		}
+		ahead.Store(int64(25 * time.Hour))
+		time.Sleep(5 * time.Minute)
+		if got := reveal(t, v, "chat", token(1)); got != "" {
+			t.Errorf("over by the clock, and reveals %q", got)
+		}
+		ahead.Store(0)
+		time.Sleep(5 * time.Minute)
+		if got := reveal(t, v, "chat", token(1)); got != "EMAIL jane.doe.1@example.com" {
+			t.Errorf("the clock is right again: %q", got)
+		}
+		time.Sleep(24 * time.Hour)
+		doubt.Store(false)
+		time.Sleep(5 * time.Minute)
+		if items, err := kept.List(t.Context(), store.Query{Kind: secret.KindToken}); err != nil || len(items) != 0 {
+			t.Errorf("%d items are left when the clock is believed, %v", len(items), err)
 		}
 	})
 }

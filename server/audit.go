@@ -48,7 +48,7 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	metrics := newAuditMetrics()
 	s.audit, err = audit.NewRecorder(ctx, audit.Options{
 		Log: log, Key: key, Config: cfg.Audit.Config, Logger: s.log,
-		Publish: publisher(cfg.Audit.Checkpoint), Written: metrics.wrote,
+		Publish: publisher(cfg.Audit.Checkpoint), Written: metrics.wrote, WatchClock: s.store != nil,
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -73,6 +73,10 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	}
 	return nil
 }
+
+// clockBelieved tells whether what is over by a time that was read before may be
+// destroyed. Where nothing is recorded nobody can tell, and the clock is believed.
+func (s *Server) clockBelieved() bool { return s.audit == nil || s.audit.Believed() }
 
 // openLog opens the log that is configured, and says where it is.
 func openLog(ctx context.Context, cfg *config.Config, logger *slog.Logger) (log audit.Log, where string, err error) {

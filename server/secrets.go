@@ -80,7 +80,7 @@ func (s *Server) openSecrets(cfg *config.Config, ring *secret.Keyring) {
 			Store: s.store, Ring: ring, Idle: cfg.Secrets.Idle, Unconfirmed: cfg.Secrets.Unconfirmed, Log: s.log,
 			InUse: func(name string) string { return s.state.Load().cfg.SecretInUse(name) },
 		}),
-		tokens: secret.NewTokens(secret.TokenOptions{Store: s.store, Ring: ring, Log: s.log}),
+		tokens: secret.NewTokens(secret.TokenOptions{Store: s.store, Ring: ring, Log: s.log, Believed: s.clockBelieved}),
 	}
 	s.masking.KeepTokens(vault{s.secrets.tokens})
 	s.registry.MustRegister(leases{s.secrets.credentials})
