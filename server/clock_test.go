@@ -9,11 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/access"
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/audittest"
 	"github.com/sluice-gateway/sluice/audit/merkle"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/secret"
+	"github.com/sluice-gateway/sluice/session"
 	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/store/storetest"
 )
@@ -73,6 +75,27 @@ func TestTokensEndByTheRecordersClock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoIsKeptOutStaysWhileTheRecordersClockIsInDoubt.
+func TestWhoIsKeptOutStaysWhileTheRecordersClockIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, ahead := clocked(t, storetest.NewMemory())
+		defer func() { _ = s.audit.Close() }()
+		bob := &access.Principal{Issuer: "https://issuer.test", Subject: "bob"}
+		if _, err := s.gate.Registry.Kill(t.Context(), session.Order{Principal: bob.ID(), For: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		ahead.Store(int64(30 * 24 * time.Hour))
+		time.Sleep(2 * time.Hour)
+		if !s.gate.Registry.KeptOut(bob) {
+			t.Error("he is in while the clock is in doubt")
+		}
+		time.Sleep(24 * time.Hour)
+		if s.gate.Registry.KeptOut(bob) {
+			t.Error("he is out though the clock is believed")
+		}
+	})
 }
 
 // TestTheClockIsWatchedWhereThereIsAStore, though the log is kept for ever.

@@ -116,14 +116,15 @@ func Run(ctx context.Context, opts Options) error {
 	var s *Server
 	kept = vouched(kept, ring, opts.Logger, func(kind store.Kind, id string, _ error) { s.unvouched(kind, id) })
 	s = newServer(opts, cfg, kept)
-	if err := s.gate.Registry.Load(ctx); err != nil {
-		return err
-	}
 	s.openSecrets(cfg, ring)
 	if err := s.openAudit(ctx, cfg, watcher.Digest()); err != nil {
 		return err
 	}
 	defer s.closeAudit() // when no call is left
+	// Behind the log, which says whether the clock is believed.
+	if err := s.gate.Registry.Load(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first, err := s.open(ctx, cfg, nil)
@@ -160,9 +161,9 @@ func newServer(opts Options, cfg *config.Config, kept store.Store) *Server {
 		masking:  masking.NewEngine(cfg.Rules.Masking),
 		guards:   guard.NewEngine(cfg.Rules.Guards),
 		regions:  policy.NewRegions(),
-		gate:     &sessiongate.Gate{Registry: session.New(session.Options{Store: kept, Log: opts.Logger})},
 		budget:   wire.NewBudget(wire.BudgetConfig{All: int64(limits.InFlight), PerPrincipal: int64(limits.InFlightPerPrincipal)}),
 	}
+	s.gate = &sessiongate.Gate{Registry: session.New(session.Options{Store: kept, Log: opts.Logger, Believed: s.clockBelieved})}
 	s.approvals = s.newApprovals(kept, cfg)
 	s.notifying = s.newNotifying()
 	s.vouchers.next = &s.auth

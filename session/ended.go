@@ -68,6 +68,13 @@ type Ended struct {
 
 func (e *Ended) over(now time.Time) bool { return !e.Until.IsZero() && !now.Before(e.Until) }
 
+// over tells whether e is, by a time that was read before. A principal's is not while the
+// clock may be wrong: who sets it forward would let him in. A killed session's does not
+// come back.
+func (r *Registry) over(e *Ended, now time.Time) bool {
+	return e.over(now) && (e.Session != "" || r.believed())
+}
+
 // refusal is what the principal is told.
 func (e *Ended) refusal() *access.Error {
 	until := "until an administrator lifts that"
@@ -314,7 +321,7 @@ func (r *Registry) Ended() []Ended {
 	var all []Ended
 	now := r.now()
 	for _, e := range *r.ended.Load() {
-		if !e.over(now) {
+		if !r.over(e, now) {
 			all = append(all, *e)
 		}
 	}

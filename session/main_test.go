@@ -105,7 +105,12 @@ func reason(err error) string {
 // replica is a registry that runs on a store of its own to shared items.
 func replica(t *testing.T, name string, of *storetest.Memory) *session.Registry {
 	t.Helper()
-	r := session.New(session.Options{Store: of, Replica: name})
+	return replicaWith(t, session.Options{Store: of, Replica: name})
+}
+
+func replicaWith(t *testing.T, o session.Options) *session.Registry {
+	t.Helper()
+	r := session.New(o)
 	if err := r.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

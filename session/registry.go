@@ -21,6 +21,9 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+	// Believed tells whether the clock is right, as far as one can know: while it may not
+	// be, who was kept out for a time stays out. nil believes it.
+	Believed func() bool
 }
 
 // Registry holds the live sessions and who is kept out. It is safe for
@@ -29,6 +32,8 @@ type Registry struct {
 	store store.Store
 	log   *slog.Logger
 	now   func() time.Time
+	// believed is asked after now.
+	believed func() bool
 	// replica is the name, item the snapshot's id, which is never used again.
 	replica, item string
 
@@ -51,11 +56,14 @@ type Registry struct {
 // the other replicas.
 func New(o Options) *Registry {
 	r := &Registry{
-		store: o.Store, log: o.Log, now: o.Now, replica: o.Replica,
+		store: o.Store, log: o.Log, now: o.Now, believed: o.Believed, replica: o.Replica,
 		conns: make(map[*Conn]struct{}), pending: make(map[string]*Ended), heard: make(map[string]time.Time),
 	}
 	if r.now == nil {
 		r.now = time.Now
+	}
+	if r.believed == nil {
+		r.believed = func() bool { return true }
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -82,7 +90,7 @@ func (r *Registry) keptOut(p *access.Principal, now time.Time) *access.Error {
 		return nil
 	}
 	e := ended[p.ID()]
-	if e == nil || e.over(now) {
+	if e == nil || r.over(e, now) {
 		return nil
 	}
 	return e.refusal()

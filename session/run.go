@@ -138,7 +138,7 @@ func (r *Registry) readEnded(ctx context.Context) (all []*Ended, err error) {
 			if json.Unmarshal(item.Body, e) != nil && item.Owner != "" { // written by another version
 				e = &Ended{Principal: item.Owner, At: now, Until: item.Expires}
 			}
-			if !e.over(now) && e.Principal+e.Session != "" {
+			if !r.over(e, now) && e.Principal+e.Session != "" {
 				all = append(all, e)
 			}
 		}
@@ -272,10 +272,16 @@ func (r *Registry) forgetSnapshot(ctx context.Context, w *writer) error {
 	return err
 }
 
-// clean deletes what has expired; another replica may do the same.
+// clean deletes what has expired; another replica may do the same. Who is kept out
+// stays while the clock may be wrong.
 func (r *Registry) clean(ctx context.Context) error {
-	for _, kind := range []store.Kind{KindEnded, KindReplica} {
-		items, err := r.store.List(ctx, store.Query{Kind: kind, ExpiresBefore: r.now().Add(-expiredAfter), Limit: 100})
+	before := r.now().Add(-expiredAfter)
+	kinds := []store.Kind{KindReplica}
+	if r.believed() {
+		kinds = append(kinds, KindEnded)
+	}
+	for _, kind := range kinds {
+		items, err := r.store.List(ctx, store.Query{Kind: kind, ExpiresBefore: before, Limit: 100})
 		if err != nil {
 			return err
 		}
