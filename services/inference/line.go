@@ -67,16 +67,16 @@ func (l *line) expect(u *upstream, id, model string, f wire.Follower) error {
 	return l.join(&place{upstream: u, id: id, model: model, follower: f})
 }
 
-// refuse answers a request that goes no further, in its turn. An error of
-// sending shows at the stream's next read.
-func (l *line) refuse(refused *access.MessageError) {
-	l.fail(refused.ID, refused.Err.Message, refused.Err.Reason)
+// refuse answers a request that goes no further, in its turn. Its error ends the
+// stream: one that ends well has answered everything.
+func (l *line) refuse(refused *access.MessageError) error {
+	return l.fail(refused.ID, refused.Err.Message, refused.Err.Reason)
 }
 
 // fail answers a request with an error message; a server's own error has no
-// reason.
-func (l *line) fail(id, text, reason string) {
-	_ = l.join(&place{answer: failure(id, text, reason)})
+// reason. Its error is as refuse's.
+func (l *line) fail(id, text, reason string) error {
+	return l.join(&place{answer: failure(id, text, reason)})
 }
 
 // failure is an error as Triton sends those from before execution.

@@ -175,7 +175,9 @@ func (r *relay) next() (*upstream, error) {
 			if !errors.As(err, &refused) {
 				return nil, err
 			}
-			r.line.refuse(refused)
+			if err := r.line.refuse(refused); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		u, err := r.carry(m)
@@ -211,16 +213,14 @@ func (r *relay) carry(m *wire.Message) (*upstream, error) {
 	switch {
 	case refused != nil:
 		r.heard(id, model, refused)
-		r.line.refuse(&access.MessageError{ID: id, Err: refused})
-		return nil, nil
+		return nil, r.line.refuse(&access.MessageError{ID: id, Err: refused})
 	case err != nil:
 		st, ok := status.FromError(err)
 		if _, own := access.AsError(err); own || !ok || r.ctx.Err() != nil {
 			return nil, err
 		}
 		r.heard(id, model, &access.Error{Kind: access.Unavailable, Reason: access.ReasonBackendAway, Message: st.Message()})
-		r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
-		return nil, nil
+		return nil, r.line.fail(id, st.Message(), "") // the server's own, who was asked about the model
 	}
 	routed(r.ctx, u.backend)
 	if err := r.send(u, m, view); err != nil {
