@@ -57,9 +57,8 @@ func (c *clock) doubt(why string, served time.Duration) {
 func (c *clock) served() time.Duration { return c.before + time.Since(c.since) }
 
 // look compares the clocks, and tells whether this one is believed: what is old by now
-// may be destroyed. A
-// clock that was put back is compared with from there on: it is a leap when it is put
-// right, for what was dated meanwhile looks older than it is.
+// may be destroyed. A clock that was put back is compared with from there on: it is a
+// leap when it is put right, for what was dated meanwhile looks older than it is.
 func (c *clock) look(now time.Time) bool {
 	if !c.watched {
 		return true
