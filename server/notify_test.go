@@ -207,7 +207,7 @@ func TestPeopleAreToldAndDecideInSlack(t *testing.T) {
 		if code := s.press("sluice_approve", user, a.GetId()); code != 200 {
 			t.Errorf("%s presses: %d", user, code)
 		}
-		if now := s.pending("prod-simple"); now.GetState() != pb.ApprovalState_APPROVAL_STATE_PENDING || now.GetHeldCalls() != 1 {
+		if now := s.held("prod-simple"); now.GetId() != a.GetId() || len(now.GetDecisions()) > 0 {
 			t.Fatalf("%s has decided: %v", user, now)
 		}
 	}
@@ -283,7 +283,7 @@ func TestLinkSlack(t *testing.T) {
 	}
 	over := s.unload("prod-simple")
 	a := s.pending("prod-simple")
-	if s.press("sluice_approve", "UC", a.GetId()); s.pending("prod-simple").GetHeldCalls() != 1 {
+	if s.press("sluice_approve", "UC", a.GetId()); s.held("prod-simple").GetId() != a.GetId() {
 		t.Error("a look has linked")
 	}
 	// The press has made another code; the one before is void.
