@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/audit/audittest"
 	"github.com/sluice-gateway/sluice/audit/merkle"
@@ -25,7 +25,7 @@ type machine struct {
 	log   audit.Log
 	key   string
 	ahead atomic.Int64
-	said  lines
+	said  accesstest.Log
 	trust string
 	// forever keeps the log's records for ever; watch has the clock watched all the same.
 	forever, watch bool
@@ -37,24 +37,6 @@ func newMachine(t *testing.T, log audit.Log) *machine {
 
 func (m *machine) now() time.Time          { return time.Now().Add(time.Duration(m.ahead.Load())) }
 func (m *machine) set(ahead time.Duration) { m.ahead.Store(int64(ahead)) }
-
-// lines are a log to read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // start starts the gateway, which records its start.
 func (m *machine) start() *audit.Recorder {

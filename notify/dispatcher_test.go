@@ -1,7 +1,6 @@
 package notify_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/notify"
 	"github.com/sluice-gateway/sluice/store"
 	"github.com/sluice-gateway/sluice/store/storetest"
@@ -93,24 +93,6 @@ func left(t *testing.T, s store.Store) (all []string) {
 		}
 	}
 	return all
-}
-
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // results counts how attempts ended.
@@ -210,7 +192,7 @@ func TestFailingChannel(t *testing.T) {
 		defer func() { _ = s.Close() }()
 		good, bad := sink{}, sink{SendFunc: func(context.Context, notify.Message) error { return errors.New("the answer is 503") }}
 		var r results
-		var log lines
+		var log accesstest.Log
 		_, stop := run(t, s, notify.Options{Sent: r.add, Logger: slog.New(slog.NewTextHandler(&log, nil))}, entry(t, "good", &good, nil),
 			entry(t, "bad", &bad, func(c *notify.Config) { c.GiveUp = 2 * time.Hour }))
 		post(t, s, "1", asked)
@@ -315,7 +297,7 @@ func TestStoreAway(t *testing.T) {
 		s := storetest.NewMemory()
 		defer func() { _ = s.Close() }()
 		var c sink
-		var log lines
+		var log accesstest.Log
 		_, stop := run(t, s, notify.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, entry(t, "a", &c, nil))
 		defer stop()
 		synctest.Wait()

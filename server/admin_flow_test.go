@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/store/storetest/pgtest"
@@ -173,7 +174,7 @@ func TestAWatchOverRESTIsALineForEachChange(t *testing.T) {
 // replica starts another gateway on the same store, for the same people.
 func (d *desk) replica(s setup) *desk {
 	d.t.Helper()
-	g := &gateway{t: d.t, dir: d.t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: make(chan os.Signal), issuer: d.issuer, cut: s.cut}
+	g := &gateway{t: d.t, dir: d.t.TempDir(), Log: new(accesstest.Log), Pool: wiretest.NewPool(), reload: make(chan os.Signal), issuer: d.issuer, cut: s.cut}
 	g.configure(s)
 	g.run()
 	g.conn = g.Dial(nil)

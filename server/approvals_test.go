@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	pb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/store/storetest/pgtest"
@@ -400,7 +401,7 @@ func TestTwoReplicasOnOnePostgreSQL(t *testing.T) {
 	pg := pgtest.Start(t)
 	t.Setenv("SLUICE_TEST_APPROVALS", pg.Database(t))
 	one := openFloor(t, `{ postgres: "${SLUICE_TEST_APPROVALS}" }`)
-	two := &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: one.Pool, reload: one.reload, issuer: one.issuer}
+	two := &gateway{t: t, dir: t.TempDir(), Log: new(accesstest.Log), Pool: one.Pool, reload: one.reload, issuer: one.issuer}
 	two.configure(setup{policy: rolesOfApprovals, backend: startModels(t), extra: `store: { postgres: "${SLUICE_TEST_APPROVALS}" }` + "\n"})
 	two.run()
 	client := inference.NewGRPCInferenceServiceClient(two.Dial(nil))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/audit"
 	"github.com/sluice-gateway/sluice/config"
 	"github.com/sluice-gateway/sluice/server"
@@ -23,7 +24,7 @@ func pair(t *testing.T, s setup) (one, two *gateway) {
 	t.Helper()
 	s.backend, s.policy = startModels(t), rolesOfTheDemo
 	one = start(t, s)
-	two = &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: make(chan os.Signal), issuer: one.issuer}
+	two = &gateway{t: t, dir: t.TempDir(), Log: new(accesstest.Log), Pool: wiretest.NewPool(), reload: make(chan os.Signal), issuer: one.issuer}
 	two.configure(s)
 	two.run()
 	return one, two

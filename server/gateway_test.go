@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/demo/issuer"
 	"github.com/sluice-gateway/sluice/demo/models"
 	"github.com/sluice-gateway/sluice/gen/inference"
@@ -42,7 +43,7 @@ type gateway struct {
 	Metrics string
 	// Console is where the admin API listens.
 	Console string
-	Log     *lines
+	Log     *accesstest.Log
 	logging *slog.HandlerOptions // nil is what is usual
 	Pool    *wiretest.Pool
 	conn    *grpc.ClientConn
@@ -88,7 +89,7 @@ func start(t *testing.T, s setup) *gateway {
 // prepare is start without the gateway itself.
 func prepare(t *testing.T, s setup) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: make(chan os.Signal), cut: s.cut}
+	g := &gateway{t: t, dir: t.TempDir(), Log: new(accesstest.Log), Pool: wiretest.NewPool(), reload: make(chan os.Signal), cut: s.cut}
 	g.startIssuer()
 	if s.backend == "" {
 		s.backend = startModels(t)
@@ -244,22 +245,4 @@ func (g *gateway) Token(name string) string {
 		g.t.Fatal(err)
 	}
 	return token
-}
-
-// lines is a log that tests read.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

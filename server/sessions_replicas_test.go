@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/gen/inference"
 	adminpb "github.com/sluice-gateway/sluice/gen/sluice/v1"
 	"github.com/sluice-gateway/sluice/store/storetest/pgtest"
@@ -24,7 +25,7 @@ func TestAnOffboardedContractorIsOutOnEveryReplica(t *testing.T) {
 func contractor(t *testing.T, store string) {
 	s := setup{backend: startModels(t), policy: rolesWithAnOperator, cut: true, server: store + "\n"}
 	there := start(t, s)
-	here := &gateway{t: t, dir: t.TempDir(), Log: new(lines), Pool: wiretest.NewPool(), reload: there.reload, cut: true, issuer: there.issuer}
+	here := &gateway{t: t, dir: t.TempDir(), Log: new(accesstest.Log), Pool: wiretest.NewPool(), reload: there.reload, cut: true, issuer: there.issuer}
 	here.configure(s)
 	here.run()
 	conn, err := grpc.NewClient("passthrough:///"+here.Console, grpc.WithTransportCredentials(insecure.NewCredentials()))

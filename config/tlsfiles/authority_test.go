@@ -1,7 +1,6 @@
 package tlsfiles_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,11 +12,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/sluice-gateway/sluice/access/accesstest"
 )
 
 // authority signs certificates for tests.
@@ -125,25 +125,7 @@ func (f folder) pair(t *testing.T, a *authority, name string) {
 	f.write(t, "key.pem", key)
 }
 
-// lines counts what was logged.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(word string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.text.Bytes(), []byte(word))
-}
-
-func newLogger() (*slog.Logger, *lines) {
-	l := &lines{}
+func newLogger() (*slog.Logger, *accesstest.Log) {
+	l := new(accesstest.Log)
 	return slog.New(slog.NewTextHandler(l, nil)), l
 }

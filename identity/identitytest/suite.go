@@ -1,17 +1,16 @@
 package identitytest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/sluice-gateway/sluice/access"
+	"github.com/sluice-gateway/sluice/access/accesstest"
 	"github.com/sluice-gateway/sluice/identity"
 )
 
@@ -64,12 +63,12 @@ func (s suite) with(t *testing.T, name string, keys []Key, test func(t *testing.
 type play struct {
 	issuer *Issuer
 	who    *identity.Set
-	log    *buffer
+	log    *accesstest.Log
 }
 
 func (s suite) play(t *testing.T, issuers ...*Issuer) *play {
 	t.Helper()
-	p := &play{issuer: issuers[0], log: new(buffer)}
+	p := &play{issuer: issuers[0], log: new(accesstest.Log)}
 	var sources []identity.Source
 	for n, issuer := range issuers {
 		name := "corp"
@@ -134,22 +133,4 @@ func (p *play) leaks(t *testing.T, token string, e *access.Error) {
 	if len(e.Message) > 300 {
 		t.Errorf("the message is %d bytes long", len(e.Message))
 	}
-}
-
-// buffer is a log that may be written and read at the same time.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
