@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -50,20 +49,9 @@ func newBooks(t *testing.T) *books {
 	if b.key, err = merkle.OpenKey(filepath.Join(t.TempDir(), "audit.key")); err != nil {
 		t.Fatal(err)
 	}
-	o := audit.Options{Log: b.log, Key: b.key, Logger: slog.New(slog.DiscardHandler)}
+	o := audit.Options{Log: b.log, Key: b.key}
 	o.Config.SetDefaults()
-	r, err := audit.NewRecorder(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 30 {
-		if err := r.Write(t.Context(), audittest.Infer(i), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
+	record(t, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -43,12 +43,25 @@ policy: [policy.yaml]
 		t.Fatal(err)
 	}
 	var published bytes.Buffer
-	o := audit.Options{Log: log, Key: key, Logger: slog.New(slog.DiscardHandler), Publish: func(_ context.Context, c audit.Checkpoint) error {
+	o := audit.Options{Log: log, Key: key, Publish: func(_ context.Context, c audit.Checkpoint) error {
 		published.Write(append(c.Note, '\n'))
 		return nil
 	}}
 	o.Config.SetDefaults()
 	o.Config.Checkpoint.Records = 10
+	record(t, o)
+	for name, text := range map[string]string{"audit.pub": key.Public() + "\n", "published.txt": published.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// record has a recorder write thirty records, and end.
+func record(t *testing.T, o audit.Options) {
+	t.Helper()
+	o.Logger = slog.New(slog.DiscardHandler)
 	r, err := audit.NewRecorder(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +74,6 @@ policy: [policy.yaml]
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"audit.pub": key.Public() + "\n", "published.txt": published.String()} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func TestAuditVerifySaysOKUntilOneByteIsChanged(t *testing.T) {
