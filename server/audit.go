@@ -20,12 +20,13 @@ import (
 	auditpg "github.com/sluice-gateway/sluice/audit/postgres"
 	auditlog "github.com/sluice-gateway/sluice/audit/sqlite"
 	"github.com/sluice-gateway/sluice/config"
+	"github.com/sluice-gateway/sluice/secret"
 )
 
 // openAudit opens the audit log, if there is to be one. A log that cannot be
 // opened, or that was changed while nobody looked, is the error: nothing is served
 // that would not be recorded.
-func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest string) error {
+func (s *Server) openAudit(ctx context.Context, cfg *config.Config, ring *secret.Keyring, digest string) error {
 	if !cfg.HasLog() {
 		level := slog.LevelWarn
 		if cfg.Audit.SQLite == audit.Off {
@@ -56,7 +57,7 @@ func (s *Server) openAudit(ctx context.Context, cfg *config.Config, digest strin
 	if s.sinks, err = forward(context.WithoutCancel(ctx), cfg.Audit.Sinks, log, s.audit.Replica(), s.log); err != nil {
 		return errors.Join(err, s.audit.Close())
 	}
-	if err := s.openPayloads(ctx, cfg, log, s.audit.Replica()); err != nil {
+	if err := s.openPayloads(cfg, ring, log, s.audit.Replica()); err != nil {
 		return errors.Join(err, s.sinks.close(), s.audit.Close())
 	}
 	metrics.recorder = s.audit

@@ -85,7 +85,7 @@ policy: [policy.yaml]
 	kept := storetest.NewMemory()
 	t.Cleanup(func() { _ = kept.Close() })
 	b.server = newServer(Options{Logger: slog.New(slog.NewTextHandler(&b.log, nil))}, cfg, kept)
-	if err := b.server.openAudit(t.Context(), cfg, ""); err != nil {
+	if err := b.server.openAudit(t.Context(), cfg, nil, ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.server.closeAudit)

@@ -113,7 +113,7 @@ func TestTheClockIsWatchedWhereThereIsAStore(t *testing.T) {
 					if !s.clockBelieved() {
 						t.Error("in doubt without a log")
 					}
-					if err := s.openAudit(t.Context(), cfg, ""); err != nil {
+					if err := s.openAudit(t.Context(), cfg, nil, ""); err != nil {
 						t.Fatal(err)
 					}
 					if doubt := !s.clockBelieved(); doubt != (days > 0 && kept != nil) {

@@ -35,15 +35,11 @@ type payloads struct {
 }
 
 // openPayloads makes what keeps and opens payloads in a log.
-func (s *Server) openPayloads(ctx context.Context, cfg *config.Config, log audit.Log, replica string) error {
+func (s *Server) openPayloads(cfg *config.Config, ring *secret.Keyring, log audit.Log, replica string) error {
 	p := &cfg.Audit.Payload
 	store, can := log.(audit.Payloads)
-	if cfg.Secrets.Key.IsZero() || !can {
+	if ring == nil || !can {
 		return nil // nothing is kept, and nothing that was could be opened
-	}
-	ring, err := loadKeys(ctx, cfg.Secrets)
-	if err != nil {
-		return err
 	}
 	marker, err := lookUps(p.LookUpKey)
 	if err != nil {

@@ -28,17 +28,13 @@ type secrets struct {
 	renew       func(context.Context) // writes what is vouched for by an old key anew
 }
 
-// openKeys reads the keys that seal and vouch for what is stored; nil without any.
-func openKeys(ctx context.Context, cfg *config.Config) (*secret.Keyring, error) {
-	if !cfg.KeepsSecrets() {
-		return nil, nil
-	}
-	return loadKeys(ctx, cfg.Secrets)
-}
-
-// loadKeys reads the keys, and has those that are wrapped unwrapped.
+// loadKeys reads the keys that seal and vouch for what is kept, and has those that are
+// wrapped unwrapped; nil without any.
 func loadKeys(ctx context.Context, c secret.Config) (*secret.Keyring, error) {
-	if c.Transit == nil {
+	switch {
+	case c.Key.IsZero():
+		return nil, nil
+	case c.Transit == nil:
 		return secret.LoadKeys(ctx, c, nil)
 	}
 	trust, err := trusting(c.Transit.CA, "")

@@ -109,7 +109,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer closeStore(kept, opts.Logger) // after everything that uses it
-	ring, err := openKeys(ctx, cfg)
+	ring, err := loadKeys(ctx, cfg.Secrets)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func Run(ctx context.Context, opts Options) error {
 	kept = vouched(kept, ring, opts.Logger, func(kind store.Kind, id string, _ error) { s.unvouched(kind, id) })
 	s = newServer(opts, cfg, kept)
 	s.openSecrets(cfg, ring)
-	if err := s.openAudit(ctx, cfg, watcher.Digest()); err != nil {
+	if err := s.openAudit(ctx, cfg, ring, watcher.Digest()); err != nil {
 		return err
 	}
 	defer s.closeAudit() // when no call is left
